@@ -1,0 +1,70 @@
+// Who is a member. A value type; the rules for changing it are pure functions (joint_change, later).
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "confman/core/ids.hpp"
+
+namespace confman {
+
+struct member {
+  node_id id;
+  // Which data directory speaks for this id. 0 until a leader has bound it: then messages of any other
+  // incarnation are refused, so a wiped disk under an old id is not trusted to remember votes or entries.
+  incarnation_id incarnation;
+
+  friend bool operator==(const member&, const member&) = default;
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(id, incarnation);
+  }
+};
+
+// Invariants:
+//   1. `incoming` is not empty once a cluster runs; each list is sorted by id, without duplicates.
+//   2. `outgoing` is empty unless the configuration is joint (thesis, 4.3): then a majority of both decides.
+//   3. a learner is in neither voter list; an id has one incarnation wherever it appears.
+struct configuration {
+  std::vector<member> incoming;
+  std::vector<member> outgoing;
+  std::vector<member> learners;
+
+  [[nodiscard]] bool joint() const noexcept { return !outgoing.empty(); }
+  [[nodiscard]] bool is_voter(node_id id) const noexcept { return find(incoming, id) || find(outgoing, id); }
+  [[nodiscard]] bool contains(node_id id) const noexcept { return find_member(id) != nullptr; }
+  [[nodiscard]] const member* find_member(node_id id) const noexcept {
+    if (const member* m = find(incoming, id)) return m;
+    if (const member* m = find(outgoing, id)) return m;
+    return find(learners, id);
+  }
+
+  // Every member once, sorted by id.
+  [[nodiscard]] std::vector<node_id> ids() const {
+    std::vector<node_id> all;
+    for (const auto* list : {&incoming, &outgoing, &learners})
+      for (const member& m : *list) all.push_back(m.id);
+    std::sort(all.begin(), all.end());
+    all.erase(std::unique(all.begin(), all.end()), all.end());
+    return all;
+  }
+
+  friend bool operator==(const configuration&, const configuration&) = default;
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(incoming, outgoing, learners);
+  }
+
+ private:
+  static const member* find(const std::vector<member>& list, node_id id) noexcept {
+    const auto it = std::find_if(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
+    return it == list.end() ? nullptr : &*it;
+  }
+};
+
+}  // namespace confman

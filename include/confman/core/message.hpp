@@ -1,0 +1,111 @@
+// What members say to each other: one struct per message, no field that means two things.
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "confman/core/entry.hpp"
+#include "confman/core/ids.hpp"
+
+namespace confman {
+
+// Would you vote for me in `campaign_term`? (thesis, 9.6). Binds neither side.
+struct pre_vote_request {
+  term_t campaign_term;
+  version last;  // (term, index) of the candidate's last entry
+};
+struct pre_vote_response {
+  term_t campaign_term;
+  bool granted = false;
+};
+
+// RequestVote (paper, figure 2), for the term of the envelope.
+struct vote_request {
+  version last;
+};
+struct vote_response {
+  bool granted = false;
+};
+
+// AppendEntries with entries, or a probe without (paper, figure 2).
+struct append_request {
+  version previous;              // place just before `entries`
+  chain_hash previous_hash;      // the leader's chain hash there
+  log_index commit;              // the leader's commit index
+  std::vector<entry> entries;    // consecutive, from previous.index + 1
+};
+// Everything up to `match` equals the leader's log and is durable at the sender.
+struct append_ok {
+  log_index match;
+};
+// The sender has no entry `rejected` of the term the leader named. `hint` is the last place at which the two logs
+// may still agree, found by skipping a whole term at a time (paper, 5.3, end).
+struct append_reject {
+  log_index rejected;
+  version hint;
+};
+
+// I still lead. `commit` never exceeds what the receiver is known to hold. `round` numbers the read-index rounds.
+struct heartbeat {
+  log_index commit;
+  std::uint64_t round = 0;
+};
+struct heartbeat_response {
+  std::uint64_t round = 0;
+};
+// The commit index moved and nothing else is on its way to tell you. Needs no answer.
+struct commit_notice {
+  log_index commit;
+};
+
+// A follower asks for a read index (thesis, 6.4); `context` comes back with the answer.
+struct read_index_request {
+  std::uint64_t context = 0;
+};
+struct read_index_response {
+  std::uint64_t context = 0;
+  log_index index;
+};
+
+// The sender's term (in the envelope) is higher than the receiver's message was: step down.
+struct stale_term {};
+
+// The sender doesn't accept this incarnation of the receiver: another data directory is bound to its id.
+struct refused {
+  incarnation_id bound;
+};
+
+// A write offered to a follower, passed to the leader of the envelope's term, once. `request` never repeats per
+// sender, across restarts: the leader drops duplicates, and other terms don't accept it at all.
+struct forward_request {
+  std::uint64_t request = 0;
+  shared_bytes command;
+};
+enum class forward_status : std::uint8_t {
+  applied = 0,      // `at` and `result` say how
+  not_applied = 1,  // certainly not: no leader here, or no room
+  unknown = 2,
+};
+struct forward_response {
+  std::uint64_t request = 0;
+  forward_status status = forward_status::unknown;
+  version at;
+  shared_bytes result;  // the state machine's encoded answer
+};
+
+using message_body =
+    std::variant<pre_vote_request, pre_vote_response, vote_request, vote_response, append_request, append_ok,
+                 append_reject, heartbeat, heartbeat_response, commit_notice, read_index_request,
+                 read_index_response, stale_term, refused, forward_request, forward_response>;
+
+struct message {
+  cluster_id cluster;
+  group_id group;
+  node_id from;
+  node_id to;
+  incarnation_id incarnation;  // of the sender
+  term_t term;                 // the sender's current term
+  message_body body;
+};
+
+}  // namespace confman

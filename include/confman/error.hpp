@@ -1,0 +1,97 @@
+// Errors: std::error_code values, and `failure`, an error_code with a sentence for the person who has to act.
+#pragma once
+
+#include <string>
+#include <system_error>
+#include <utility>
+#include <variant>
+
+#include "confman/config.hpp"
+
+namespace confman {
+
+enum class errc {
+  // Certainly not applied: safe to try again.
+  not_leader = 1,     // this node doesn't lead and must not forward
+  no_leader,          // no leader was known in time
+  busy,               // a bounded queue is full; retry later
+  stopped,            // the map isn't running, or is shutting down
+  would_deadlock,     // a blocking call on the thread that must complete it
+  // The write may or may not have been applied.
+  outcome_unknown,    // the leader changed or the deadline passed while the write was under way
+  timed_out,          // a read's deadline passed
+  // Refused input.
+  key_empty,
+  key_not_a_path,     // keys start with '/'
+  key_has_nul,
+  key_too_long,
+  value_too_large,
+  bad_option,
+  bad_command,        // an entry or forwarded command that can't be decoded
+  // Outcomes of operations.
+  compare_failed,     // compare-exchange: the key's revision was another
+  compacted,          // watch: the history no longer reaches back that far
+  watch_lagged,       // watch: the consumer was too slow, its buffer overflowed
+  revision_in_future, // watch or read: a revision that doesn't exist yet
+  // Storage.
+  directory_in_use,
+  wrong_cluster,      // data directory (or peer) of another cluster
+  wrong_node,         // data directory of another node id
+  wrong_incarnation,  // this id is bound to another data directory
+  format_unsupported,
+  log_damaged,        // acknowledged data is unreadable
+  storage_failed,     // a write or sync failed: the node stops, never retries
+  // Peers and transport.
+  unknown_peer,
+  bad_frame,
+  protocol_mismatch,
+  address_in_use,
+  bad_address,
+  log_diverged,       // a peer's log has another content at the same place: broken hardware or a bug
+};
+
+[[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;
+
+[[nodiscard]] inline std::error_code make_error_code(errc e) noexcept {
+  return {static_cast<int>(e), confman_category()};
+}
+
+// What went wrong, where, and what to do. Converts to true when it is an error.
+struct failure {
+  std::error_code code;
+  std::string what;
+
+  failure() = default;
+  failure(std::error_code c, std::string w) : code(c), what(std::move(w)) {}
+  failure(errc c, std::string w) : code(make_error_code(c)), what(std::move(w)) {}
+
+  explicit operator bool() const noexcept { return static_cast<bool>(code); }
+};
+
+// Either a value or a failure.
+template <class T>
+class result {
+ public:
+  result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT(google-explicit-constructor)
+  result(failure error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+
+  [[nodiscard]] explicit operator bool() const noexcept { return state_.index() == 0; }
+  [[nodiscard]] T& operator*() & { return std::get<0>(state_); }
+  [[nodiscard]] const T& operator*() const& { return std::get<0>(state_); }
+  [[nodiscard]] T&& operator*() && { return std::get<0>(std::move(state_)); }
+  [[nodiscard]] T* operator->() { return &std::get<0>(state_); }
+  [[nodiscard]] const T* operator->() const { return &std::get<0>(state_); }
+  [[nodiscard]] const failure& error() const { return std::get<1>(state_); }
+
+ private:
+  std::variant<T, failure> state_;
+};
+
+}  // namespace confman
+
+template <>
+struct std::is_error_code_enum<confman::errc> : std::true_type {};
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/impl/error.ipp"
+#endif
