@@ -48,6 +48,7 @@ enum class errc {
   address_in_use,
   bad_address,
   log_diverged,       // a peer's log has another content at the same place: broken hardware or a bug
+  two_leaders,        // two nodes claim to lead one term: a node has lost its vote
 };
 
 [[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;

@@ -48,6 +48,8 @@ class category_t final : public std::error_category {
       case errc::protocol_mismatch: return "the peer speaks another protocol version";
       case errc::address_in_use: return "the listen address is in use";
       case errc::bad_address: return "the address is not of the form host:port";
+      case errc::two_leaders:
+        return "two nodes claim to lead one term: a data directory was restored or shared, see the nodes' logs";
       case errc::log_diverged: return "a peer's log differs at the same place: suspect hardware, then report a bug";
     }
     return "unknown confman error";

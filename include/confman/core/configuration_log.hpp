@@ -1,0 +1,39 @@
+// The configurations in the log. One is effective as soon as it is appended and gone when truncated (thesis, 4.1).
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "confman/core/configuration.hpp"
+#include "confman/error.hpp"
+#include "confman/core/shared_bytes.hpp"
+
+namespace confman {
+
+// The payload of a configuration entry: format byte 1, then for each of the three lists a count (u32) and for each
+// member id and incarnation (u64 each), little-endian.
+[[nodiscard]] CONFMAN_DECL shared_bytes encode_configuration(const configuration& members);
+// errc::bad_command when the bytes aren't a configuration; takes no memory before a length is checked.
+[[nodiscard]] CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes);
+
+class configuration_log {
+ public:
+  configuration_log(log_index at, configuration initial) { history_.emplace_back(at, std::move(initial)); }
+
+  [[nodiscard]] const configuration& effective() const noexcept { return history_.back().second; }
+  [[nodiscard]] log_index effective_index() const noexcept { return history_.back().first; }
+
+  void append(log_index at, configuration members) { history_.emplace_back(at, std::move(members)); }
+  void truncate_from(log_index from) {
+    while (history_.size() > 1 && history_.back().first >= from) history_.pop_back();
+  }
+
+ private:
+  std::vector<std::pair<log_index, configuration>> history_;  // never empty
+};
+
+}  // namespace confman
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/core/impl/configuration_log.ipp"
+#endif

@@ -1,0 +1,206 @@
+#pragma once
+
+#include "confman/core/raft_core.hpp"
+
+namespace confman {
+
+CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered)
+    : options_(options),
+      random_(options.seed),
+      state_(recovered.state),
+      configurations_(log_index(0), std::move(bootstrap)),
+      writes_(log_index(recovered.entries.size()), recovered.state),
+      follower_reads_(options.boot) {
+  for (entry& e : recovered.entries) {
+    if (e.type == entry_type::configuration)
+      if (auto members = decode_configuration(e.payload.view())) configurations_.append(e.index, *std::move(members));
+    uncommitted_bytes_ += e.index > state_.commit ? cost(e) : 0;
+    log_.append(std::move(e));
+  }
+  // The commit hint may have reached the disk in a write whose entries another write's truncation voided.
+  state_.commit = std::min(state_.commit, log_.last_index());
+  checked_term_ = state_.term;
+  checked_commit_ = state_.commit;
+  reset_election_timer();
+}
+
+CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
+  if (m.cluster != options_.cluster || m.group != options_.group) return errc::wrong_cluster;
+  if (m.to != options_.self || m.from == options_.self || !m.from) return errc::unknown_peer;
+  const member* sender = members().find_member(m.from);
+  // Members learn of a new configuration from its leader, whom the old one may not know (thesis, 4.2.2).
+  const bool from_leader = std::holds_alternative<append_request>(m.body);
+  if (!sender) return from_leader ? std::error_code{} : errc::unknown_peer;
+  if (sender->incarnation && sender->incarnation != m.incarnation) {
+    if (!std::holds_alternative<refused>(m.body)) send(m.from, refused{sender->incarnation});
+    return errc::wrong_incarnation;
+  }
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::step(message&& m) {
+  if (const std::error_code error = check_sender(m)) return error;
+  if (!pass_term_gate(m)) return {};
+  const std::error_code error = dispatch(m);
+  check_invariants();
+  return error;
+}
+
+// Terms are compared once, before dispatch (paper, figure 2, "Rules for Servers"). False: the message ends here.
+CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
+  const bool pre_vote = std::holds_alternative<pre_vote_request>(m.body);
+  const bool vote = std::holds_alternative<vote_request>(m.body);
+  if (m.term > state_.term) {
+    // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't need
+    // (leader stickiness: thesis, 4.2.3).
+    if (pre_vote) return true;
+    if (vote && hears_leader()) return false;
+    become_follower(m.term, node_id{});
+    return true;
+  }
+  if (m.term == state_.term) return true;
+  if (pre_vote) return true;  // answered by a refusal, whose term brings the sender up to date
+  if (vote) send(m.from, vote_response{false});
+  const bool from_leader = std::holds_alternative<append_request>(m.body) ||
+                           std::holds_alternative<heartbeat>(m.body) || std::holds_alternative<commit_notice>(m.body);
+  // A deposed leader, or one whose term a lone candidate has passed: tell it, or it would lead in vain for ever.
+  if (from_leader) send(m.from, stale_term{});
+  return false;
+}
+
+CONFMAN_DECL std::error_code raft_core::dispatch(message& m) {
+  return std::visit([this, &m](auto& body) { return handle(m, body); }, m.body);
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, refused& body) {
+  if (body.bound != options_.incarnation) refused_by_ = m.from;
+  return {};
+}
+
+CONFMAN_DECL void raft_core::tick() {
+  ++election_elapsed_;
+  ++heartbeat_elapsed_;
+  if (leader_role* self = as_leader()) {
+    tick_leader(*self);
+  } else if (election_elapsed_ >= election_timeout_) {
+    if (members().is_voter(options_.self))
+      become_pre_candidate();
+    else
+      reset_election_timer();
+  }
+  if (heartbeat_elapsed_ >= options_.heartbeat_ticks) {
+    heartbeat_elapsed_ = 0;
+    if (leader_role* self = as_leader())
+      send_heartbeats(*self);
+    else
+      retry_reads();
+  }
+  check_invariants();
+}
+
+CONFMAN_DECL void raft_core::persisted(write_seq seq) {
+  writes_.persisted(seq);
+  release_held();
+  if (leader_role* self = as_leader()) {
+    // The leader's disk is one voter among others (thesis, 10.2.1): it counts when its write is durable.
+    self->find(options_.self)->match = writes_.stable();
+    advance_commit(*self);
+  }
+  check_invariants();
+}
+
+CONFMAN_DECL void raft_core::applied(log_index index) {
+  CONFMAN_ASSERT(index <= apply_handed_, "the state machine applied what it was not given");
+  applied_ = index;
+  check_invariants();
+}
+
+CONFMAN_DECL void raft_core::unreachable(node_id peer) {
+  leader_role* self = as_leader();
+  progress* p = self ? self->find(peer) : nullptr;
+  if (p && p->state == progress_state::replicate) p->become_probe(p->match + 1);
+}
+
+CONFMAN_DECL bool raft_core::has_ready(bool storage_idle) const {
+  if (!outbox_.empty() || !answered_reads_.empty() || apply_handed_ < state_.commit || reads_due()) return true;
+  if (storage_idle && writes_.dirty(log_, state_)) return true;
+  if (const auto* self = std::get_if<leader_role>(&role_))
+    for (const progress& p : self->peers)
+      if (replication_due(p)) return true;
+  return false;
+}
+
+CONFMAN_DECL ready raft_core::take_ready(bool storage_idle) {
+  begin_reads();
+  if (leader_role* self = as_leader()) replicate(*self);
+  ready work;
+  work.messages = std::move(outbox_);
+  outbox_.clear();
+  if (storage_idle && writes_.dirty(log_, state_)) work.write = writes_.take(log_, state_);
+  work.apply_first = apply_handed_ + 1;
+  apply_handed_ = std::min(state_.commit, apply_handed_ + options_.max_apply_entries);
+  work.apply_last = apply_handed_;
+  work.reads = std::move(answered_reads_);
+  answered_reads_.clear();
+  return work;
+}
+
+CONFMAN_DECL const progress* raft_core::progress_of(node_id id) const noexcept {
+  if (const auto* self = std::get_if<leader_role>(&role_))
+    for (const progress& p : self->peers)
+      if (p.id == id) return &p;
+  return nullptr;
+}
+
+CONFMAN_DECL message raft_core::envelope(node_id to, message_body body) const {
+  return {options_.cluster, options_.group, options_.self, to, options_.incarnation, state_.term, std::move(body)};
+}
+
+CONFMAN_DECL void raft_core::send(node_id to, message_body body) { outbox_.push_back(envelope(to, std::move(body))); }
+
+// A promise to a peer (or to ourselves): it leaves when all that holds now is durable. Held here and not in the
+// runtime, so that no runtime can send it too early.
+CONFMAN_DECL void raft_core::send_when_durable(node_id to, message_body body) {
+  const std::optional<write_seq> after = writes_.barrier(log_, state_);
+  if (!after) {
+    CONFMAN_ASSERT(to != options_.self, "a promise to ourselves always follows a change of state");
+    send(to, std::move(body));
+    return;
+  }
+  if (!held_.empty() && held_.back().after == *after && held_.back().m.to == to &&
+      held_.back().m.term == state_.term && std::holds_alternative<append_ok>(body) &&
+      std::holds_alternative<append_ok>(held_.back().m.body)) {
+    // One acknowledgement per write is enough: matches of one term only grow, but a late duplicate may say less.
+    auto& waiting = std::get<append_ok>(held_.back().m.body);
+    waiting.match = std::max(waiting.match, std::get<append_ok>(body).match);
+    return;
+  }
+  held_.push_back({*after, envelope(to, std::move(body))});
+}
+
+CONFMAN_DECL void raft_core::release_held() {
+  std::vector<message> own;
+  while (!held_.empty() && held_.front().after <= writes_.durable()) {
+    message m = std::move(held_.front().m);
+    held_.pop_front();
+    // What an older term promised is moot; sending it under its old term would be harmless and useless.
+    if (m.term != state_.term) continue;
+    (m.to == options_.self ? own : outbox_).push_back(std::move(m));
+  }
+  for (message& m : own) dispatch(m);
+}
+
+CONFMAN_DECL void raft_core::check_invariants() {
+  CONFMAN_ASSERT(writes_.stable() <= log_.last_index(), "stable <= last");
+  CONFMAN_ASSERT(applied_ <= state_.commit && state_.commit <= log_.last_index(), "applied <= commit <= last");
+  CONFMAN_ASSERT(state_.term >= checked_term_, "terms never go back");
+  CONFMAN_ASSERT(state_.commit >= checked_commit_, "the commit index never goes back");
+  CONFMAN_ASSERT(applied_ >= checked_applied_, "the applied index never goes back");
+  CONFMAN_ASSERT(log_.last().term <= state_.term, "the log holds no term above the current one");
+  CONFMAN_ASSERT(!is_leader() || leader_ == options_.self, "a leader knows itself");
+  checked_term_ = state_.term;
+  checked_commit_ = state_.commit;
+  checked_applied_ = applied_;
+}
+
+}  // namespace confman

@@ -1,0 +1,77 @@
+#pragma once
+
+#include "confman/core/raft_core.hpp"
+
+namespace confman {
+
+CONFMAN_DECL std::error_code raft_core::read(read_id id) {
+  if (new_reads_.size() + follower_reads_.size() >= options_.max_pending_reads) return errc::busy;
+  new_reads_.push_back(id);
+  return {};
+}
+
+CONFMAN_DECL bool raft_core::reads_due() const noexcept {
+  if (new_reads_.empty() && new_remote_reads_.empty()) return false;
+  return is_leader() ? leads_surely() : leader_ && !new_reads_.empty();
+}
+
+// Called once per ready: all reads that came since the last one share a round, or one question to the leader.
+CONFMAN_DECL void raft_core::begin_reads() {
+  if (!reads_due()) return;
+  leader_role* self = as_leader();
+  if (!self) {
+    send(leader_, read_index_request{follower_reads_.ask(std::exchange(new_reads_, {}))});
+    return;
+  }
+  // Before its own term's first commit a leader doesn't know the commit index (thesis, 6.4, step 1).
+  self->rounds.begin(state_.commit, std::exchange(new_reads_, {}), std::exchange(new_remote_reads_, {}));
+  send_heartbeats(*self);
+  confirm_reads(*self);
+}
+
+// A quorum that answered a round sent after the read came proves that no newer leader had committed anything.
+CONFMAN_DECL void raft_core::confirm_reads(leader_role& self) {
+  if (!self.rounds.waiting()) return;
+  const std::uint64_t round = quorum_reached<std::uint64_t>(members(), [&](const member& m) {
+    if (m.id == options_.self) return self.rounds.latest();
+    const progress* p = self.find(m.id);
+    return p ? p->round : 0;
+  });
+  self.rounds.confirmed(round, [this](const read_rounds::batch& b) {
+    for (const read_id id : b.local) answered_reads_.push_back({id, b.index});
+    for (const remote_read& r : b.remote) send(r.from, read_index_response{r.context, b.index});
+  });
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_request& body) {
+  // Not the leader: no answer. The asker finds out by the leader's silence or by a new one's heartbeat.
+  if (!is_leader()) return {};
+  if (new_remote_reads_.size() >= options_.max_pending_reads) return errc::busy;
+  new_remote_reads_.push_back({m.from, body.context});
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_response& body) {
+  if (m.from != leader_) return {};
+  for (const read_id id : follower_reads_.answered(body.context)) answered_reads_.push_back({id, body.index});
+  return {};
+}
+
+// Questions and answers can be lost: ask again at the pace of heartbeats. A repeated answer is ignored.
+CONFMAN_DECL void raft_core::retry_reads() {
+  if (!leader_ || !follower_reads_.waiting()) return;
+  follower_reads_.for_each_context([this](std::uint64_t context) { send(leader_, read_index_request{context}); });
+}
+
+// The leader changed: local reads are asked anew, remote ones are asked anew by who asked.
+CONFMAN_DECL void raft_core::release_reads() {
+  std::vector<read_id> again = follower_reads_.release();
+  if (leader_role* self = as_leader()) {
+    const std::vector<read_id> own = self->rounds.release();
+    again.insert(again.end(), own.begin(), own.end());
+  }
+  new_reads_.insert(new_reads_.end(), again.begin(), again.end());
+  new_remote_reads_.clear();
+}
+
+}  // namespace confman

@@ -1,0 +1,234 @@
+#pragma once
+
+#include "confman/core/raft_core.hpp"
+
+namespace confman {
+
+CONFMAN_DECL raft_core::proposed raft_core::propose(shared_bytes command) {
+  if (!is_leader()) return {errc::not_leader, {}};
+  const std::size_t waiting = static_cast<std::size_t>(log_.last_index() - state_.commit);
+  if (waiting >= options_.max_uncommitted_entries || uncommitted_bytes_ >= options_.max_uncommitted_bytes)
+    return {errc::busy, {}};
+  append(entry_type::command, std::move(command));
+  check_invariants();
+  return {{}, log_.last()};
+}
+
+// A leader only ever appends to its own log (paper, 5.3: leader append-only).
+CONFMAN_DECL void raft_core::append(entry_type type, shared_bytes payload) {
+  entry e{state_.term, log_.last_index() + 1, type, std::move(payload), {}};
+  uncommitted_bytes_ += cost(e);
+  log_.append(std::move(e));
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request& body) {
+  if (const std::error_code error = accept_leader(m)) return error;
+  if (body.previous.index < state_.commit) {
+    // Overtaken or repeated: all up to our commit index is known to agree (state machine safety, paper 5.4.3).
+    const std::size_t known = static_cast<std::size_t>(state_.commit - body.previous.index);
+    if (known >= body.entries.size()) {
+      send_when_durable(m.from, append_ok{state_.commit});
+      return {};
+    }
+  }
+  if (!log_.matches(body.previous)) {
+    if (body.previous.index <= state_.commit) return errc::log_diverged;
+    const log_index limit = std::min(body.previous.index, log_.last_index());
+    send(m.from, append_reject{body.previous.index, log_.last_agreeing({body.previous.term, limit})});
+    return {};
+  }
+  // Equal (index, term) with unequal history is impossible (log matching), so the hardware or the code is broken.
+  if (log_.hash_at(body.previous.index) != body.previous_hash) return errc::log_diverged;
+  log_index match;
+  if (const std::error_code error = append_from(body, match)) return error;
+  // Only what this leader has just confirmed may be committed: a longer log of ours may end in a stale suffix.
+  commit_to(std::min(body.commit, match));
+  send_when_durable(m.from, append_ok{match});
+  return {};
+}
+
+// Appends what is new, removing a conflicting suffix first (paper, figure 2, AppendEntries 3 and 4).
+CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, log_index& match) {
+  match = body.previous.index;
+  term_t last_term = body.previous.term;
+  for (const entry& e : body.entries) {
+    if (e.index != match + 1 || e.term < last_term || e.term > state_.term) return errc::bad_command;
+    match = e.index;
+    last_term = e.term;
+  }
+  std::size_t i = 0;
+  while (i < body.entries.size() && log_.matches({body.entries[i].term, body.entries[i].index})) ++i;
+  for (; i < body.entries.size(); ++i) {
+    const entry& e = body.entries[i];
+    if (e.index <= log_.last_index()) {
+      if (e.index <= state_.commit) return errc::log_diverged;  // a committed entry is never truncated
+      for (log_index gone = e.index; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
+      log_.truncate_from(e.index);
+      writes_.truncated(e.index);
+      configurations_.truncate_from(e.index);
+    }
+    if (e.type == entry_type::configuration) {
+      auto next = decode_configuration(e.payload.view());
+      if (!next) return errc::bad_command;
+      configurations_.append(e.index, *std::move(next));
+    }
+    uncommitted_bytes_ += cost(e);
+    log_.append(e);
+  }
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body) {
+  leader_role* self = as_leader();
+  progress* peer = self ? self->find(m.from) : nullptr;
+  if (!peer || body.match > log_.last_index()) return peer ? errc::bad_command : std::error_code{};
+  peer->recently_active = true;
+  bind_incarnation(*peer, m.incarnation);
+  peer->verify = false;
+  const bool news = body.match > peer->match;
+  if (news) peer->match = body.match;
+  peer->window.acknowledged(peer->match);
+  if (peer->state == progress_state::probe && body.match + 1 >= peer->next) peer->become_replicate();
+  if (peer->next <= peer->match) peer->next = peer->match + 1;
+  if (news) advance_commit(*self);
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& body) {
+  leader_role* self = as_leader();
+  progress* peer = self ? self->find(m.from) : nullptr;
+  if (!peer) return {};
+  peer->recently_active = true;
+  // Late or repeated: what is known to match stays matched, and a probe is only answered by its own rejection.
+  if (body.rejected <= peer->match) return {};
+  if (peer->state == progress_state::probe && body.rejected + 1 != peer->next) return {};
+  // The follower names the last place that may agree from its side; ours may be earlier (paper, 5.3, end).
+  const version agreeing = log_.last_agreeing(body.hint);
+  const log_index next = std::min(agreeing.index + 1, body.rejected);
+  peer->become_probe(next);
+  return {};
+}
+
+// The first data directory that speaks for an id is bound to it by an entry in the log; its acknowledgements count
+// from then on. This changes no set of voters, so it needs none of the care that a membership change needs.
+CONFMAN_DECL void raft_core::bind_incarnation(progress& peer, incarnation_id incarnation) {
+  if (peer.incarnation || !incarnation) return;
+  peer.incarnation = incarnation;
+  configuration next = members();
+  for (auto* list : {&next.incoming, &next.outgoing, &next.learners})
+    for (member& m : *list)
+      if (m.id == peer.id) m.incarnation = incarnation;
+  append(entry_type::configuration, encode_configuration(next));
+  configurations_.append(log_.last_index(), std::move(next));
+}
+
+CONFMAN_DECL void raft_core::commit_to(log_index index) {
+  const log_index limit = std::min(index, log_.last_index());
+  while (state_.commit < limit) {
+    ++state_.commit;
+    uncommitted_bytes_ -= cost(log_.at(state_.commit));
+  }
+}
+
+// A leader commits by counting only entries of its own term (paper, 5.4.2, figure 8).
+CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
+  const log_index index = quorum_reached<log_index>(members(), [&](const member& m) {
+    const progress* p = self.find(m.id);
+    return p && p->incarnation && p->incarnation == m.incarnation ? p->match : log_index{};
+  });
+  if (index > state_.commit && log_.term_at(index) == state_.term) commit_to(index);
+}
+
+CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcept {
+  if (peer.id == options_.self) return false;
+  if (peer.state == progress_state::probe) return !peer.probe_sent;
+  if (peer.verify) return true;
+  if (peer.next <= log_.last_index())
+    return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
+  return peer.told_commit < std::min(state_.commit, peer.match);
+}
+
+// Called once per ready: what was proposed since the last one leaves as one append per follower.
+CONFMAN_DECL void raft_core::replicate(leader_role& self) {
+  for (progress& p : self.peers)
+    while (replication_due(p)) send_appends(p);
+}
+
+CONFMAN_DECL void raft_core::send_appends(progress& peer) {
+  if (peer.state == progress_state::probe) {
+    send_append(peer);
+    peer.probe_sent = true;
+    return;
+  }
+  const bool window_open =
+      peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
+  if (peer.next <= log_.last_index() && window_open) {
+    peer.verify = false;
+    const std::size_t bytes = send_append(peer);
+    peer.next = std::get<append_request>(outbox_.back().body).entries.back().index + 1;
+    peer.window.sent(peer.next - 1, bytes);
+  } else if (peer.verify) {
+    // An empty append at the end of what was sent: if anything before it was lost, it is rejected.
+    peer.verify = false;
+    append_request probe{{*log_.term_at(peer.next - 1), peer.next - 1}, *log_.hash_at(peer.next - 1), state_.commit, {}};
+    send(peer.id, std::move(probe));
+  } else {
+    // Nothing else is on its way: without this a follower's readers and watchers would wait for a heartbeat.
+    peer.told_commit = std::min(state_.commit, peer.match);
+    send(peer.id, commit_notice{peer.told_commit});
+  }
+}
+
+// Sends the entries from peer.next on, as many as fit one message; returns their cost in bytes.
+CONFMAN_DECL std::size_t raft_core::send_append(progress& peer) {
+  const log_index previous = peer.next - 1;
+  append_request body{{*log_.term_at(previous), previous}, *log_.hash_at(previous), state_.commit, {}};
+  const std::size_t available = static_cast<std::size_t>(log_.last_index() - previous);
+  body.entries.reserve(std::min(available, options_.max_append_entries));
+  std::size_t bytes = 0;
+  for (log_index i = peer.next; i <= log_.last_index() && body.entries.size() < options_.max_append_entries; ++i) {
+    const entry& e = log_.at(i);
+    if (!body.entries.empty() && bytes + cost(e) > options_.max_append_bytes) break;
+    bytes += cost(e);
+    body.entries.push_back(e);
+  }
+  peer.told_commit = std::min(state_.commit, previous + body.entries.size());
+  send(peer.id, std::move(body));
+  return bytes;
+}
+
+CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
+  for (const progress& p : self.peers)
+    if (p.id != options_.self) send(p.id, heartbeat{std::min(state_.commit, p.match), self.rounds.latest()});
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat& body) {
+  if (const std::error_code error = accept_leader(m)) return error;
+  // The leader never names more than it knows us to hold, so there is no stale suffix to fear here.
+  commit_to(body.commit);
+  send(m.from, heartbeat_response{body.round});
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_response& body) {
+  leader_role* self = as_leader();
+  progress* peer = self ? self->find(m.from) : nullptr;
+  if (!peer) return {};
+  peer->recently_active = true;
+  peer->probe_sent = false;
+  // Sent but not acknowledged since the last heartbeat: slow, or lost. Asking costs one empty message.
+  if (peer->state == progress_state::replicate && peer->match + 1 < peer->next)
+    peer->verify = peer->match == peer->match_at_heartbeat;
+  peer->match_at_heartbeat = peer->match;
+  if (body.round > peer->round) peer->round = body.round;
+  confirm_reads(*self);
+  return {};
+}
+
+CONFMAN_DECL std::error_code raft_core::handle(const message& m, commit_notice& body) {
+  if (const std::error_code error = accept_leader(m)) return error;
+  commit_to(body.commit);
+  return {};
+}
+
+}  // namespace confman

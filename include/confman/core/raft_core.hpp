@@ -1,0 +1,222 @@
+// Raft as a deterministic state machine without I/O (Ongaro and Ousterhout, "In Search of an Understandable
+// Consensus Algorithm", the paper; Ongaro, "Consensus: Bridging Theory and Practice", the thesis).
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <variant>
+#include <vector>
+
+#include "confman/core/configuration_log.hpp"
+#include "confman/core/log_view.hpp"
+#include "confman/core/progress.hpp"
+#include "confman/core/random.hpp"
+#include "confman/core/read_index.hpp"
+#include "confman/core/ready.hpp"
+#include "confman/core/votes.hpp"
+#include "confman/core/write_window.hpp"
+#include "confman/error.hpp"
+
+namespace confman {
+
+// Inputs go in through the member functions, work comes out of take_ready(); nothing else happens in between. The
+// core never blocks, reads no clock (time is ticks) and rolls no die but the seeded one.
+//
+// Thread safety: none; one owner calls it. Errors returned are about the one input, the core stays usable.
+//
+// Which role handles which message; everything else is ignored on purpose (o):
+//
+//                        follower   pre-candidate   candidate   leader
+//   pre_vote_request        x             x             x          x   refused by who hears a leader, or is one
+//   pre_vote_response       o             x             o          o
+//   vote_request            x             x             x          x
+//   vote_response           o             o             x          o
+//   append_request          x       x, as follower  x, as follower  errc::two_leaders
+//   append_ok/_reject       o             o             o          x
+//   heartbeat, notice       x       x, as follower  x, as follower  errc::two_leaders
+//   heartbeat_response      o             o             o          x
+//   read_index_request      o             o             o          x
+//   read_index_response     x             o             o          o
+//   stale_term              only its term counts, and that is compared before dispatch
+//   refused                 x             x             x          x   remembered, see refused_by()
+//   forward_*               not the core's: the runtime takes them
+//
+// Invariants, checked by check_invariants() after every input:
+//   1. stable <= last; applied <= commit <= last.
+//   2. term, commit and applied never go back.
+//   3. a leader has only entries of terms up to its own, and never truncates.
+//   4. at most one vote per term.
+class raft_core {
+ public:
+  // A core that continues from what storage recovered; `bootstrap` is the configuration before the first entry.
+  // Precondition: options are valid, recovered.entries are consecutive from 1.
+  CONFMAN_DECL raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered);
+
+  // --- inputs ---
+
+  // A message from a peer. errc::wrong_cluster, unknown_peer, wrong_incarnation, two_leaders, log_diverged, bad_command: the
+  // message was not accepted and changed nothing.
+  CONFMAN_DECL std::error_code step(message&& m);
+  // One unit of time passed.
+  CONFMAN_DECL void tick();
+
+  struct proposed {
+    std::error_code code;  // errc::not_leader or errc::busy: nothing happened
+    version at;            // where the entry will be if it commits
+  };
+  // Appends a command to the leader's log. It is committed when applied at `at` with the same term.
+  CONFMAN_DECL proposed propose(shared_bytes command);
+  // Asks for a read index; the answer comes in ready.reads. Kept across changes of leader until answered: who asked
+  // keeps the deadline. errc::busy when too many wait.
+  CONFMAN_DECL std::error_code read(read_id id);
+  // Everything up to this write survives a crash.
+  CONFMAN_DECL void persisted(write_seq seq);
+  // The state machine has executed everything up to `index`.
+  CONFMAN_DECL void applied(log_index index);
+  // The transport lost what it had for this peer: find out where it stands.
+  CONFMAN_DECL void unreachable(node_id peer);
+
+  // --- output ---
+
+  [[nodiscard]] CONFMAN_DECL bool has_ready(bool storage_idle) const;
+  // Takes the work to be done. With storage_idle false no write is taken: what arrives meanwhile joins the next one.
+  [[nodiscard]] CONFMAN_DECL ready take_ready(bool storage_idle);
+
+  // --- observers ---
+
+  [[nodiscard]] confman::role role() const noexcept { return static_cast<confman::role>(role_.index()); }
+  [[nodiscard]] term_t term() const noexcept { return state_.term; }
+  [[nodiscard]] node_id vote() const noexcept { return state_.vote; }
+  [[nodiscard]] node_id leader() const noexcept { return leader_; }
+  [[nodiscard]] log_index commit() const noexcept { return state_.commit; }
+  [[nodiscard]] log_index stable() const noexcept { return writes_.stable(); }
+  [[nodiscard]] log_index applied() const noexcept { return applied_; }
+  [[nodiscard]] const log_view& log() const noexcept { return log_; }
+  [[nodiscard]] const configuration& members() const noexcept { return configurations_.effective(); }
+  [[nodiscard]] const raft_options& options() const noexcept { return options_; }
+  // A leader that has committed an entry of its own term: it knows the commit index (paper, 8).
+  [[nodiscard]] bool leads_surely() const noexcept { return is_leader() && log_.term_at(state_.commit) == state_.term; }
+  // The member that refused this data directory, if one did.
+  [[nodiscard]] node_id refused_by() const noexcept { return refused_by_; }
+  // A leader's view of one follower; null elsewhere.
+  [[nodiscard]] CONFMAN_DECL const progress* progress_of(node_id id) const noexcept;
+
+ private:
+  struct follower_role {};
+  struct pre_candidate_role {
+    votes answers;
+  };
+  struct candidate_role {
+    votes answers;
+  };
+  struct leader_role {
+    std::vector<progress> peers;  // sorted by id, self included
+    read_rounds rounds;
+    std::uint32_t quorum_elapsed = 0;
+    [[nodiscard]] progress* find(node_id id) noexcept {
+      for (progress& p : peers)
+        if (p.id == id) return &p;
+      return nullptr;
+    }
+  };
+
+  // dispatch
+  std::error_code check_sender(const message& m);
+  bool pass_term_gate(const message& m);
+  std::error_code dispatch(message& m);
+  std::error_code handle(const message& m, pre_vote_request& body);
+  std::error_code handle(const message& m, pre_vote_response& body);
+  std::error_code handle(const message& m, vote_request& body);
+  std::error_code handle(const message& m, vote_response& body);
+  std::error_code handle(const message& m, append_request& body);
+  std::error_code handle(const message& m, append_ok& body);
+  std::error_code handle(const message& m, append_reject& body);
+  std::error_code handle(const message& m, heartbeat& body);
+  std::error_code handle(const message& m, heartbeat_response& body);
+  std::error_code handle(const message& m, commit_notice& body);
+  std::error_code handle(const message& m, read_index_request& body);
+  std::error_code handle(const message& m, read_index_response& body);
+  std::error_code handle(const message&, stale_term&) { return {}; }
+  std::error_code handle(const message& m, refused& body);
+  std::error_code handle(const message&, forward_request&) { return {}; }
+  std::error_code handle(const message&, forward_response&) { return {}; }
+
+  // elections
+  void become_follower(term_t term, node_id leader);
+  void become_pre_candidate();
+  void become_candidate();
+  void become_leader(const votes& granted);
+  void tick_leader(leader_role& self);
+  std::error_code accept_leader(const message& m);
+  void reset_election_timer();
+  [[nodiscard]] bool hears_leader() const noexcept;
+  [[nodiscard]] bool up_to_date(version last) const noexcept { return last >= log_.last(); }
+
+  // replication
+  void append(entry_type type, shared_bytes payload);
+  std::error_code append_from(const append_request& body, log_index& match);
+  void bind_incarnation(progress& peer, incarnation_id incarnation);
+  void commit_to(log_index index);
+  void advance_commit(leader_role& self);
+  void replicate(leader_role& self);
+  void send_appends(progress& peer);
+  std::size_t send_append(progress& peer);
+  void send_heartbeats(leader_role& self);
+  [[nodiscard]] bool replication_due(const progress& peer) const noexcept;
+
+  // reads
+  void begin_reads();
+  void confirm_reads(leader_role& self);
+  void retry_reads();
+  void release_reads();
+  [[nodiscard]] bool reads_due() const noexcept;
+
+  // plumbing
+  void send(node_id to, message_body body);
+  void send_when_durable(node_id to, message_body body);
+  void release_held();
+  [[nodiscard]] message envelope(node_id to, message_body body) const;
+  [[nodiscard]] bool is_leader() const noexcept { return std::holds_alternative<leader_role>(role_); }
+  [[nodiscard]] leader_role* as_leader() noexcept { return std::get_if<leader_role>(&role_); }
+  void check_invariants();
+
+  struct held_message {
+    write_seq after;
+    message m;
+  };
+
+  raft_options options_;
+  random_source random_;
+  hard_state state_;
+  log_view log_;
+  configuration_log configurations_;
+  write_window writes_;
+  std::variant<follower_role, pre_candidate_role, candidate_role, leader_role> role_;
+  node_id leader_;
+  node_id refused_by_;
+  log_index applied_;       // executed by the state machine
+  log_index apply_handed_;  // given out to be executed
+  std::size_t uncommitted_bytes_ = 0;
+  std::uint32_t election_elapsed_ = 0;   // ticks since a leader was heard, a vote granted, or a campaign began
+  std::uint32_t election_timeout_ = 0;
+  std::uint32_t heartbeat_elapsed_ = 0;
+  std::vector<read_id> new_reads_;
+  std::vector<remote_read> new_remote_reads_;
+  follower_reads follower_reads_;
+  std::vector<read_answer> answered_reads_;
+  std::vector<message> outbox_;
+  std::deque<held_message> held_;  // promises that wait for the disk, in order
+  // what invariant 2 compares with
+  term_t checked_term_;
+  log_index checked_commit_;
+  log_index checked_applied_;
+};
+
+}  // namespace confman
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/core/impl/raft_core.ipp"
+#include "confman/core/impl/election.ipp"
+#include "confman/core/impl/replication.ipp"
+#include "confman/core/impl/reads.ipp"
+#endif

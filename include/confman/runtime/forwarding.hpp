@@ -1,0 +1,85 @@
+// Writes that a follower passes to the leader: at most once, and each answer to the right asker.
+#pragma once
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "confman/runtime/operation.hpp"
+
+namespace confman {
+
+// The follower's side: what was sent and not yet answered. Request numbers begin at boot << 32 and so never repeat,
+// not even after a restart.
+class forwarded_writes {
+ public:
+  explicit forwarded_writes(std::uint64_t boot) : next_(boot << 32) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
+
+  std::uint64_t add(write_operation& operation) {
+    waiting_.emplace_hint(waiting_.end(), ++next_, &operation);
+    return next_;
+  }
+  // The operation that sent this request, once; null if it is not waiting any more.
+  [[nodiscard]] write_operation* take(std::uint64_t request) {
+    const auto it = waiting_.find(request);
+    if (it == waiting_.end()) return nullptr;
+    write_operation* operation = it->second;
+    waiting_.erase(it);
+    return operation;
+  }
+  template <class Pick>
+  [[nodiscard]] std::vector<write_operation*> take_if(Pick&& pick) {
+    std::vector<write_operation*> taken;
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      if (!pick(*it->second)) {
+        ++it;
+        continue;
+      }
+      taken.push_back(it->second);
+      it = waiting_.erase(it);
+    }
+    return taken;
+  }
+
+ private:
+  std::uint64_t next_;
+  std::map<std::uint64_t, write_operation*> waiting_;
+};
+
+// The leader's side: drops a request it has seen. Valid for one term: a request names its term, and is refused in
+// any other, so nothing needs to be remembered beyond it.
+class forward_filter {
+ public:
+  // True once per (term, from, request). A request more than 64 behind the newest counts as seen.
+  [[nodiscard]] bool accept(term_t term, node_id from, std::uint64_t request) {
+    if (term != term_) {
+      term_ = term;
+      seen_.clear();
+    }
+    window& w = seen_[from];
+    if (request > w.newest) {
+      const std::uint64_t step = request - w.newest;
+      w.older = step >= 64 ? 0 : (w.older << step) | (std::uint64_t{1} << (step - 1));
+      w.newest = request;
+      return true;
+    }
+    const std::uint64_t behind = w.newest - request;
+    if (behind == 0 || behind > 64) return false;
+    const std::uint64_t bit = std::uint64_t{1} << (behind - 1);
+    if (w.older & bit) return false;
+    w.older |= bit;
+    return true;
+  }
+
+ private:
+  struct window {
+    std::uint64_t newest = 0;
+    std::uint64_t older = 0;  // bit i: request newest - 1 - i was seen
+  };
+  term_t term_;
+  std::map<node_id, window> seen_;
+};
+
+}  // namespace confman

@@ -1,0 +1,336 @@
+// The driver of one Raft group: turns what the core wants done into calls on a transport, a storage and the map.
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "confman/core/raft_core.hpp"
+#include "confman/map/map_state.hpp"
+#include "confman/runtime/forwarding.hpp"
+#include "confman/runtime/group_observer.hpp"
+#include "confman/runtime/proposals.hpp"
+#include "confman/runtime/read_waiters.hpp"
+
+namespace confman {
+
+struct group_options {
+  raft_options raft;
+  // Writes and reads that may wait at once, each; more are refused with errc::busy.
+  std::size_t max_waiting = 1 << 16;
+};
+
+// Free of I/O, threads and clocks: under Asio it is a server, under the simulator the same code is a replayable
+// world. Everything is called by one owner, the group's queue: inputs first, then pump() once for all of them.
+//
+//   Transport:  void send(message&&)        never blocks; may drop
+//   Storage:    void write(write_batch&&)   answered by persisted(); one at a time
+//
+// Operations complete inside pump(), tick(), receive(), persisted() or stop(); what they call back must not call
+// into the group again (post it instead).
+template <class Transport, class Storage>
+class group {
+ public:
+  group(const group_options& options, configuration bootstrap, recovered_log recovered, Transport& transport,
+        Storage& storage, map_state& map, group_observer& observer)
+      : options_(options),
+        core_(options.raft, std::move(bootstrap), std::move(recovered)),
+        transport_(transport),
+        storage_(storage),
+        map_(map),
+        observer_(observer),
+        forwarded_(options.raft.boot) {}
+
+  group(const group&) = delete;
+  group& operator=(const group&) = delete;
+
+  [[nodiscard]] const raft_core& core() const noexcept { return core_; }
+  [[nodiscard]] tick_count now() const noexcept { return now_; }
+  // Why the group stopped working, if it did: a failed write, or a log that differs from a peer's.
+  [[nodiscard]] const failure& failed() const noexcept { return failed_; }
+  [[nodiscard]] bool stopped() const noexcept { return stopped_; }
+
+  void tick() {
+    ++now_;
+    if (!running()) return;
+    core_.tick();
+    if (now_ % expiry_interval == 0) expire();
+  }
+
+  // A message from a peer. The error says why it was not accepted.
+  std::error_code receive(message&& m) {
+    if (!running()) return errc::stopped;
+    if (std::holds_alternative<forward_request>(m.body) || std::holds_alternative<forward_response>(m.body))
+      return receive_forwarded(std::move(m));
+    const node_id from = m.from;
+    const std::error_code error = core_.step(std::move(m));
+    if (error == errc::log_diverged)
+      fail({error, "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +
+                       std::to_string(from.value()) +
+                       " at the same index and term; stop this node, check its disk and memory, and keep its data "
+                       "directory for analysis"});
+    return error;
+  }
+
+  // Storage finished the write with this sequence number. A failure ends the group: it is never retried, since
+  // after a failed sync nobody knows what the disk holds.
+  void persisted(write_seq seq, const failure& error) {
+    write_in_flight_ = false;
+    if (!running()) return;
+    if (error) return fail(error);
+    core_.persisted(seq);
+  }
+
+  void unreachable(node_id peer) {
+    if (!running()) return;
+    core_.unreachable(peer);
+    if (peer == core_.leader()) lose_forwarded();
+  }
+
+  void submit(write_operation& operation) {
+    if (!running()) return operation.complete(errc::stopped, {});
+    if (waiting_writes() >= options_.max_waiting) return operation.complete(errc::busy, {});
+    if (!offer(operation)) unsent_.push_back(&operation);
+  }
+
+  void submit(read_operation& operation) {
+    if (!running()) return operation.complete(errc::stopped);
+    if (reads_.size() >= options_.max_waiting) return operation.complete(errc::busy);
+    if (operation.mode == read_mode::at_least) return wait_until_applied(operation.token.index, operation);
+    const read_id id = reads_.ask(operation);
+    if (const std::error_code error = core_.read(id)) {
+      reads_.forget(id);
+      operation.complete(error);
+    }
+  }
+
+  // Completes the operation with `code` if it still waits; its write may still happen.
+  void cancel(write_operation& operation, std::error_code code) {
+    finish(take_writes([&](const write_operation& w) { return &w == &operation; }), code, code);
+  }
+  void cancel(read_operation& operation, std::error_code code) {
+    for (read_operation* r : reads_.take_if([&](const read_operation& o) { return &o == &operation; }))
+      r->complete(code);
+  }
+
+  // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut into
+  // pieces so that a node that catches up still answers).
+  bool pump() {
+    for (int rounds = 0; running() && core_.has_ready(!write_in_flight_); ++rounds) {
+      if (rounds == max_pump_rounds) return true;
+      pump_once();
+    }
+    notice_changes();
+    return false;
+  }
+
+  // Refuses new work and fails what waits. A write in flight still ends with persisted().
+  void stop() {
+    if (stopped_) return;
+    stopped_ = true;
+    finish_all(errc::stopped);
+  }
+
+  [[nodiscard]] bool write_in_flight() const noexcept { return write_in_flight_; }
+
+ private:
+  static constexpr int max_pump_rounds = 16;
+  static constexpr tick_count expiry_interval = 4;
+
+  [[nodiscard]] bool running() const noexcept { return !stopped_ && !failed_; }
+  [[nodiscard]] std::size_t waiting_writes() const noexcept {
+    return proposals_.size() + forwarded_.size() + unsent_.size();
+  }
+
+  void pump_once() {
+    ready work = core_.take_ready(!write_in_flight_);
+    for (message& m : work.messages) transport_.send(std::move(m));
+    if (!work.write.empty()) {
+      write_in_flight_ = true;
+      storage_.write(std::move(work.write));
+    }
+    apply(work.apply_first, work.apply_last);
+    for (const read_answer& a : work.reads)
+      if (read_operation* operation = reads_.answered(a.id)) wait_until_applied(a.index, *operation);
+    notice_changes();
+  }
+
+  void apply(log_index first, log_index last) {
+    if (last < first) return;
+    struct outcome {
+      proposal p;
+      bool applied;
+      apply_result result;
+    };
+    std::vector<outcome> outcomes;
+    for (log_index i = first; i <= last; ++i) {
+      const entry& e = core_.log().at(i);
+      const apply_result result = map_.apply(e);
+      observer_.on_applied(e, result);
+      proposals_.applied({e.term, e.index},
+                         [&](const proposal& p, bool applied) { outcomes.push_back({p, applied, result}); });
+    }
+    map_.publish();
+    core_.applied(last);
+    // Only now: who is told may read at once and must see its write.
+    for (const outcome& o : outcomes) answer(o.p, o.applied, o.result);
+    for (read_operation* r : reads_.applied(last)) r->complete({});
+  }
+
+  void answer(const proposal& p, bool applied, const apply_result& result) {
+    // Another entry took the place: this one can never be applied.
+    if (p.local) return applied ? p.local->complete(result.code, result) : p.local->complete(errc::not_leader, {});
+    if (!p.remote) return;
+    if (applied)
+      respond(p.remote, {p.request, forward_status::applied, result.at, encode(result)});
+    else
+      respond(p.remote, {p.request, forward_status::not_applied, {}, {}});
+  }
+
+  // Passes a write on. False: there is no leader to pass it to yet.
+  bool offer(write_operation& operation) {
+    if (core_.role() == role::leader) {
+      const raft_core::proposed proposed = core_.propose(std::move(operation.command));
+      if (proposed.code)
+        operation.complete(proposed.code, {});
+      else
+        proposals_.add({proposed.at, &operation, {}, 0});
+      return true;
+    }
+    if (!operation.may_forward) return operation.complete(errc::not_leader, {}), true;
+    if (!core_.leader()) return false;
+    const std::uint64_t request = forwarded_.add(operation);
+    transport_.send(envelope(core_.leader(), forward_request{request, std::move(operation.command)}));
+    return true;
+  }
+
+  std::error_code receive_forwarded(message&& m) {
+    message_body body = std::exchange(m.body, stale_term{});
+    const node_id from = m.from;
+    const term_t term = m.term;
+    if (const std::error_code error = core_.step(std::move(m))) return error;
+    if (auto* request = std::get_if<forward_request>(&body)) {
+      accept_forwarded(from, term, std::move(*request));
+    } else if (write_operation* w = forwarded_.take(std::get<forward_response>(body).request)) {
+      complete_forwarded(*w, std::get<forward_response>(body));
+    }
+    return {};
+  }
+
+  void accept_forwarded(node_id from, term_t term, forward_request&& request) {
+    // No answer: this may be the duplicate of a request that was accepted when this node led, so "certainly not
+    // applied" would be a guess. The sender learns of the change of leader and reports an unknown outcome.
+    if (term != core_.term() || core_.role() != role::leader) return;
+    if (!filter_.accept(term, from, request.request)) return;
+    if (waiting_writes() >= options_.max_waiting)
+      return respond(from, {request.request, forward_status::not_applied, {}, {}});
+    const raft_core::proposed proposed = core_.propose(std::move(request.command));
+    if (proposed.code) return respond(from, {request.request, forward_status::not_applied, {}, {}});
+    proposals_.add({proposed.at, nullptr, from, request.request});
+  }
+
+  void complete_forwarded(write_operation& operation, const forward_response& response) {
+    if (response.status == forward_status::not_applied) return operation.complete(errc::not_leader, {});
+    if (response.status == forward_status::unknown) return operation.complete(errc::outcome_unknown, {});
+    const result<apply_result> decoded = decode_apply_result(response.result);
+    if (!decoded) return operation.complete(errc::outcome_unknown, {});
+    operation.complete(decoded->code, *decoded);
+  }
+
+  void respond(node_id to, forward_response response) { transport_.send(envelope(to, std::move(response))); }
+
+  [[nodiscard]] message envelope(node_id to, message_body body) const {
+    const raft_options& o = options_.raft;
+    return {o.cluster, o.group, o.self, to, o.incarnation, core_.term(), std::move(body)};
+  }
+
+  void wait_until_applied(log_index index, read_operation& operation) {
+    if (core_.applied() >= index) return operation.complete({});
+    reads_.wait_until_applied(index, operation);
+  }
+
+  // A new leader: what waited for one is passed on, what an old one has may or may not have happened.
+  void notice_changes() {
+    if (core_.refused_by() != refused_by_) {
+      refused_by_ = core_.refused_by();
+      observer_.on_refused(refused_by_);
+    }
+    if (core_.leader() == leader_ && core_.term() == term_ && core_.role() == role_) return;
+    const bool another_leader = core_.leader() != leader_ || core_.term() != term_;
+    leader_ = core_.leader();
+    term_ = core_.term();
+    role_ = core_.role();
+    observer_.on_role(role_, term_, leader_);
+    if (another_leader) lose_forwarded();
+    if (!leader_) return;
+    std::vector<write_operation*> waiting = std::exchange(unsent_, {});
+    for (write_operation* w : waiting)
+      if (!offer(*w)) unsent_.push_back(w);
+  }
+
+  void lose_forwarded() {
+    for (write_operation* w : forwarded_.take_if([](const write_operation&) { return true; }))
+      w->complete(errc::outcome_unknown, {});
+  }
+
+  struct taken_writes {
+    std::vector<write_operation*> sent;    // may still be applied
+    std::vector<write_operation*> unsent;  // certainly not applied
+  };
+  template <class Pick>
+  taken_writes take_writes(Pick&& pick) {
+    taken_writes taken;
+    taken.sent = forwarded_.take_if(pick);
+    for (const proposal& p : proposals_.take_if([&](const proposal& q) { return q.local && pick(*q.local); }))
+      taken.sent.push_back(p.local);
+    std::vector<write_operation*> kept;
+    for (write_operation* w : unsent_) (pick(*w) ? taken.unsent : kept).push_back(w);
+    unsent_ = std::move(kept);
+    return taken;
+  }
+  static void finish(const taken_writes& writes, std::error_code sent, std::error_code unsent) {
+    for (write_operation* w : writes.sent) w->complete(sent, {});
+    for (write_operation* w : writes.unsent) w->complete(unsent, {});
+  }
+
+  void expire() {
+    finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }), errc::outcome_unknown,
+           errc::no_leader);
+    for (read_operation* r : reads_.take_if([this](const read_operation& o) { return o.deadline <= now_; }))
+      r->complete(errc::timed_out);
+  }
+
+  void finish_all(std::error_code reason) {
+    finish(take_writes([](const write_operation&) { return true; }), errc::outcome_unknown, reason);
+    for (read_operation* r : reads_.take_if([](const read_operation&) { return true; })) r->complete(reason);
+  }
+
+  void fail(const failure& why) {
+    if (failed_) return;
+    failed_ = why;
+    finish_all(why.code);
+    observer_.on_failed(failed_);
+  }
+
+  group_options options_;
+  raft_core core_;
+  Transport& transport_;
+  Storage& storage_;
+  map_state& map_;
+  group_observer& observer_;
+  proposals proposals_;
+  forwarded_writes forwarded_;
+  forward_filter filter_;
+  read_waiters reads_;
+  std::vector<write_operation*> unsent_;  // wait for a leader
+  tick_count now_ = 0;
+  bool write_in_flight_ = false;
+  bool stopped_ = false;
+  failure failed_;
+  // what was last reported
+  node_id leader_;
+  term_t term_;
+  role role_ = role::follower;
+  node_id refused_by_;
+};
+
+}  // namespace confman

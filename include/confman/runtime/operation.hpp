@@ -1,0 +1,50 @@
+// What the runtime waits for on behalf of somebody: a write's outcome, or a read's permission.
+#pragma once
+
+#include <cstdint>
+#include <system_error>
+
+#include "confman/core/ids.hpp"
+#include "confman/core/shared_bytes.hpp"
+#include "confman/map/command.hpp"
+
+namespace confman {
+
+// Time, for the runtime, is the number of ticks since the group was made.
+using tick_count = std::uint64_t;
+
+// A write under way. The group that it was submitted to calls complete() exactly once and forgets the object before
+// it does, so complete() may destroy it. The object must outlive that call and be submitted once.
+class write_operation {
+ public:
+  shared_bytes command;     // encoded; taken by the group
+  tick_count deadline = 0;  // absolute; when it passes: outcome_unknown, or no_leader if it was never sent
+  bool may_forward = true;  // false: errc::not_leader on a follower
+
+  // code: nothing, compare_failed (result.previous_revision is the current one), or why there is no result.
+  virtual void complete(std::error_code code, const apply_result& result) = 0;
+
+ protected:
+  ~write_operation() = default;
+};
+
+enum class read_mode : std::uint8_t {
+  linearizable,  // after everything acknowledged anywhere before the read began (thesis, 6.4)
+  at_least,      // after everything up to a version the caller holds: read your writes, on any member
+};
+
+// A read that waits until this node's state is fresh enough. Same rules as write_operation.
+class read_operation {
+ public:
+  read_mode mode = read_mode::linearizable;
+  version token;            // at_least
+  tick_count deadline = 0;  // absolute; when it passes: timed_out
+
+  // Without an error the local state may now be read.
+  virtual void complete(std::error_code code) = 0;
+
+ protected:
+  ~read_operation() = default;
+};
+
+}  // namespace confman

@@ -1,0 +1,85 @@
+// Proposals that wait for their entry to be applied.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "confman/runtime/operation.hpp"
+
+namespace confman {
+
+// Whom to tell: an operation of this process, or the member that forwarded the write.
+struct proposal {
+  version at;
+  write_operation* local = nullptr;
+  node_id remote;
+  std::uint64_t request = 0;
+};
+
+// A proposal is decided when the index it was given is applied: by an entry of its term it is done, by an entry of
+// another term it is void for ever, since an entry is named by index and term alone. Until then, and whatever
+// happens to the leader, its outcome is open.
+class proposals {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept { return current_.size() + older_.size(); }
+
+  // Precondition: proposals of one term arrive in order of index.
+  void add(proposal p) {
+    if (!current_.empty() && current_.back().at.term != p.at.term) retire();
+    current_.push_back(std::move(p));
+  }
+
+  // Calls decided(proposal, applied) for every proposal that the entry at `place` decides.
+  template <class Decided>
+  void applied(version place, Decided&& decided) {
+    while (!current_.empty() && current_.front().at.index <= place.index) {
+      const proposal p = current_.front();
+      current_.pop_front();
+      decided(p, p.at == place);
+    }
+    while (!older_.empty() && older_.begin()->first <= place.index) {
+      const proposal p = older_.begin()->second;
+      older_.erase(older_.begin());
+      decided(p, p.at == place);
+    }
+  }
+
+  // Removes and returns what `pick(proposal)` chooses.
+  template <class Pick>
+  [[nodiscard]] std::vector<proposal> take_if(Pick&& pick) {
+    std::vector<proposal> taken;
+    for (proposal& p : current_) {
+      if (!pick(p)) continue;
+      taken.push_back(p);
+      p.local = nullptr;  // its place stays, so that the order of the others does
+      p.remote = node_id{};
+    }
+    while (!current_.empty() && vacant(current_.front())) current_.pop_front();
+    for (auto it = older_.begin(); it != older_.end();) {
+      if (!pick(it->second)) {
+        ++it;
+        continue;
+      }
+      taken.push_back(it->second);
+      it = older_.erase(it);
+    }
+    return taken;
+  }
+
+  [[nodiscard]] static bool vacant(const proposal& p) noexcept { return !p.local && !p.remote; }
+
+ private:
+  // This node led before, in an older term: those indices may be given again.
+  void retire() {
+    for (const proposal& p : current_)
+      if (!vacant(p)) older_.emplace(p.at.index, p);
+    current_.clear();
+  }
+
+  std::deque<proposal> current_;
+  std::multimap<log_index, proposal> older_;
+};
+
+}  // namespace confman

@@ -1,0 +1,213 @@
+#!/usr/bin/env bash
+# Everything that has to hold before a change is merged. Builds in build/ and leaves the sources alone.
+#
+#   tests/run.sh               all stages
+#   tests/run.sh --quick       the release build and the unit tests
+#   tests/run.sh --only STAGE  one stage (may be given more than once); --list names them
+#
+# Stages that need a build make it themselves, so each can run alone. A stage that fails is counted and the
+# next one runs. Logs are in build/logs. CONFMAN_SEEDS sets the number of simulated seeds, JOBS that of
+# compiler processes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tests/lib/packages.sh
+source tests/lib/stages.sh
+
+jobs=${JOBS:-$(nproc)}
+seeds=${CONFMAN_SEEDS:-2000}
+prefix=$PWD/$build/prefix
+
+configure() {  # preset [cmake options]
+  local preset=$1
+  shift
+  cmake --preset "$preset" "$@"
+}
+
+build_targets() {  # preset target...
+  local preset=$1
+  shift
+  cmake --build "$build/$preset" --parallel "$jobs" --target "$@"
+}
+
+clang_compiler() {
+  command -v clang++-14 || command -v clang++
+}
+
+suites_of() {  # preset: the suites that were built there
+  local suite
+  for suite in confman_unit confman_paper confman_storage confman_sim confman_net; do
+    if [ -x "$build/$1/tests/$suite" ]; then echo "$suite"; fi
+  done
+}
+
+stage_tidy() {
+  python3 tests/tidy.py --self-test
+  python3 tests/tidy.py
+}
+
+stage_shell() {
+  find . \( -name .git -o -name 'build*' \) -prune -o \( -name '*.sh' -o -path ./.ci/run \) -print0 |
+    xargs -0 shellcheck -x
+}
+
+stage_release() {
+  configure release
+  build_targets release all
+  run_suites release "$(suites_of release)"
+}
+
+stage_headers() {
+  configure release
+  build_targets release confman_headers
+}
+
+# The libraries as a user meets them: installed, as a subdirectory, as headers alone, through pkg-config.
+install_release() {
+  configure release
+  build_targets release confman
+  rm -rf "$prefix"
+  cmake --install "$build/release" --prefix "$prefix" >/dev/null
+}
+
+build_consumer() {  # folder
+  local directory=$build/consumer/$1
+  cmake -S "tests/consumer/$1" -B "$directory" -G Ninja -DCMAKE_BUILD_TYPE=Debug \
+    -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER_LAUNCHER="$(command -v ccache || true)"
+  cmake --build "$directory" --parallel "$jobs"
+  "$directory/consumer"
+}
+
+stage_install() {
+  install_release
+  build_consumer find_package
+  build_consumer header_only
+}
+
+stage_pkg_config() {
+  install_release
+  local pc
+  pc=$(dirname "$(find "$prefix" -name confman.pc)")
+  local -a flags
+  read -ra flags <<<"$(PKG_CONFIG_PATH=$pc pkg-config --cflags --libs confman)"
+  mkdir -p "$build/consumer"
+  g++ -std=c++20 tests/consumer/main.cpp -o "$build/consumer/pkg_config" "${flags[@]}"
+  "$build/consumer/pkg_config"
+}
+
+stage_subdirectory() {
+  build_consumer add_subdirectory
+}
+
+stage_readme() {
+  install_release
+  rm -rf "$build/readme"
+  python3 tests/readme.py "$build/readme"
+  if compgen -G "$build/readme/*.cpp" >/dev/null; then
+    cmake -S tests/consumer/readme -B "$build/consumer/readme" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" \
+      -DSNIPPETS="$PWD/$build/readme"
+    cmake --build "$build/consumer/readme" --parallel "$jobs"
+  fi
+}
+
+stage_asan() {
+  configure asan
+  build_targets asan confman_suites
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    run_suites asan "$(suites_of asan)"
+}
+
+# The simulation has one thread, so the thread sanitizer has nothing to find there.
+stage_tsan() {
+  configure tsan
+  build_targets tsan confman_suites
+  TSAN_OPTIONS=second_deadlock_stack=1 run_suites tsan "$(suites_of tsan | grep -v confman_sim)"
+}
+
+stage_clang() {
+  configure clang -DCMAKE_CXX_COMPILER="$(clang_compiler)"
+  build_targets clang all
+  run_suites clang confman_unit
+}
+
+stage_sim() {
+  configure release
+  build_targets release confman_sim
+  ./tests/sim.sh --seeds "$seeds"
+}
+
+# Tests of whole processes: kill -9 and the like.
+stage_processes() {
+  configure release
+  build_targets release all
+  local script
+  for script in tests/net/*.sh; do
+    echo "== $script"
+    BUILD_DIR="$PWD/$build/release" "$script"
+  done
+}
+
+stage_clang_tidy() {
+  configure clang -DCMAKE_CXX_COMPILER="$(clang_compiler)"
+  find src -name '*.cpp' -print0 |
+    xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/clang"
+}
+
+all_stages=(tidy shell release headers install pkg_config subdirectory readme sim processes asan tsan clang
+  clang_tidy)
+
+# Stages whose subject is not there yet are not run.
+subject_exists() {
+  case "$1" in
+    sim) [ -x tests/sim.sh ] ;;
+    processes) compgen -G 'tests/net/*.sh' >/dev/null ;;
+    readme) [ -f README.md ] ;;
+    *) true ;;
+  esac
+}
+
+chosen=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --quick) quick=1 ;;
+    --only)
+      shift
+      chosen+=("${1//-/_}")
+      ;;
+    --list)
+      printf '%s\n' "${all_stages[@]}"
+      exit 0
+      ;;
+    *)
+      sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+if [ -n "${quick:-}" ]; then
+  stage_quick() {
+    configure release -DCONFMAN_BUILD_EXAMPLES=OFF -DCONFMAN_BUILD_BENCHMARKS=OFF
+    build_targets release confman_unit
+    run_suites release confman_unit
+  }
+  chosen=(quick)
+  install_build_packages
+else
+  if [ "${#chosen[@]}" -eq 0 ]; then chosen=("${all_stages[@]}"); fi
+  install_build_packages python3=python3 pkg-config=pkg-config curl=curl shellcheck=shellcheck \
+    clang=clang++-14,clang++ clang-format=clang-format-14,clang-format clang-tidy=clang-tidy-14,clang-tidy
+fi
+
+for stage in "${chosen[@]}"; do
+  if ! declare -F "stage_$stage" >/dev/null; then
+    echo "error: no stage '$stage'; there are: ${all_stages[*]}" >&2
+    exit 2
+  fi
+done
+
+mkdir -p "$build/logs"
+for stage in "${chosen[@]}"; do
+  if subject_exists "$stage"; then run_stage "$stage"; else echo "-- $stage: nothing to test yet"; fi
+done
+finish
