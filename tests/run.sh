@@ -26,7 +26,7 @@ configure() {  # preset [cmake options]
 build_targets() {  # preset target...
   local preset=$1
   shift
-  cmake --build "$build/$preset" --parallel "$jobs" --target "$@"
+  cmake --build "$build/$preset" --parallel "$jobs" --target "$@" -- -k 0  # show every error, not the first
 }
 
 clang_compiler() {
@@ -56,9 +56,15 @@ stage_release() {
   run_suites release "$(suites_of release)"
 }
 
+stage_quick() {
+  configure release
+  build_targets release confman_unit
+  run_suites release confman_unit
+}
+
 stage_headers() {
   configure release
-  build_targets release confman_headers
+  build_targets release confman_headers confman_whole
 }
 
 # The libraries as a user meets them: installed, as a subdirectory, as headers alone, through pkg-config.
@@ -168,10 +174,11 @@ subject_exists() {
 chosen=()
 while [ $# -gt 0 ]; do
   case "$1" in
-    --quick) quick=1 ;;
+    --quick) chosen=(quick) ;;
     --only)
+      stage=${2:?--only takes the name of a stage}
+      chosen+=("${stage//-/_}")
       shift
-      chosen+=("${1//-/_}")
       ;;
     --list)
       printf '%s\n' "${all_stages[@]}"
@@ -184,27 +191,20 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-
-if [ -n "${quick:-}" ]; then
-  stage_quick() {
-    configure release -DCONFMAN_BUILD_EXAMPLES=OFF -DCONFMAN_BUILD_BENCHMARKS=OFF
-    build_targets release confman_unit
-    run_suites release confman_unit
-  }
-  chosen=(quick)
-  install_build_packages
-else
-  if [ "${#chosen[@]}" -eq 0 ]; then chosen=("${all_stages[@]}"); fi
-  install_build_packages python3=python3 pkg-config=pkg-config curl=curl shellcheck=shellcheck \
-    clang=clang++-14,clang++ clang-format=clang-format-14,clang-format clang-tidy=clang-tidy-14,clang-tidy
-fi
-
+if [ "${#chosen[@]}" -eq 0 ]; then chosen=("${all_stages[@]}"); fi
 for stage in "${chosen[@]}"; do
   if ! declare -F "stage_$stage" >/dev/null; then
     echo "error: no stage '$stage'; there are: ${all_stages[*]}" >&2
     exit 2
   fi
 done
+
+if [ "${chosen[*]}" = quick ]; then
+  install_build_packages
+else
+  install_build_packages python3=python3 pkg-config=pkg-config curl=curl shellcheck=shellcheck \
+    clang=clang++-14,clang++ clang-format=clang-format-14,clang-format clang-tidy=clang-tidy-14,clang-tidy
+fi
 
 mkdir -p "$build/logs"
 for stage in "${chosen[@]}"; do

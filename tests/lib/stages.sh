@@ -6,6 +6,7 @@ build=build
 
 passed=0
 failed=0
+failed_stages=()
 
 # run_stage NAME: runs stage_NAME; its output goes to the log, and its end to the terminal when it fails.
 run_stage() {
@@ -36,8 +37,10 @@ run_stage() {
     echo "ok, $((SECONDS - start)) s$cases"
   else
     failed=$((failed + 1))
-    echo "FAILED, $((SECONDS - start)) s$cases; the end of $log:"
-    tail -n "${LOG_LINES:-40}" "$log" | sed 's/^/   | /'
+    failed_stages+=("$name")
+    echo "FAILED, $((SECONDS - start)) s$cases; the first errors and the end of $log:"
+    sed -nE '/error:|ERROR:|undefined reference|multiple definition/s/^/   > /p' "$log" | sed 10q
+    tail -n "${LOG_LINES:-25}" "$log" | sed 's/^/   | /'
   fi
 }
 
@@ -45,6 +48,10 @@ run_stage() {
 # stage.
 run_suites() {
   local suite output status bad=0
+  if [ -z "$2" ]; then
+    echo "no suite was built in $build/$1"
+    return 1
+  fi
   for suite in $2; do
     output=$build/logs/${current_stage}_$suite.log
     status=0
@@ -76,6 +83,7 @@ count_cases() {
 }
 
 finish() {
+  if [ "${#failed_stages[@]}" -gt 0 ]; then echo "failed stages: ${failed_stages[*]}"; fi
   echo "total time: $((SECONDS / 60)) min $((SECONDS % 60)) s"
   echo "$passed passed, $failed failed"
   [ "$failed" -eq 0 ]

@@ -30,8 +30,8 @@ class read_rounds {
   [[nodiscard]] std::uint64_t latest() const noexcept { return latest_; }
   [[nodiscard]] bool waiting() const noexcept { return !batches_.empty(); }
 
-  std::uint64_t begin(log_index commit, std::vector<read_id> local, std::vector<remote_read> remote) {
-    batches_.push_back({++latest_, commit, std::move(local), std::move(remote)});
+  std::uint64_t begin(log_index commit, std::vector<read_id> own, std::vector<remote_read> others) {
+    batches_.push_back({++latest_, commit, std::move(own), std::move(others)});
     return latest_;
   }
 

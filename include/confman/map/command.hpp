@@ -33,8 +33,8 @@ struct command_view {
 
 // What applying an entry did. Every replica computes the same answer.
 struct apply_result {
-  std::error_code code;  // none, compare_failed or bad_command
-  version at;            // the entry's place in the log
+  std::error_code code;                 // none, compare_failed or bad_command
+  version at;                           // the entry's place in the log
   std::uint64_t revision = 0;           // at.index, as a plain number
   std::uint64_t previous_revision = 0;  // the key's modify revision before this entry; 0: it did not exist
   bool existed = false;                 // previous_revision != 0
@@ -47,11 +47,12 @@ struct apply_result {
 // Precondition: validate_key(key) passed and the value is smaller than 4 GiB; throws std::bad_alloc.
 [[nodiscard]] CONFMAN_DECL shared_bytes encode(const command_view& command);
 
-// The views point into `bytes`, which must outlive them. Any bytes give a command or errc::bad_command: the size
-// must match exactly and the key must be valid, so what decodes can be applied.
+// The views point into `bytes`, which must outlive them. Any bytes give a command or errc::bad_command: the
+// size must match exactly and the key must be valid, so what decodes can be applied.
 [[nodiscard]] CONFMAN_DECL result<command_view> decode(const shared_bytes& bytes);
 
-// Format 1, little-endian: u8 format, u8 zero, u16 errc (0 = none), u64 term, u64 index, u64 previous revision.
+// Format 1, little-endian: u8 format, u8 zero, u16 errc (0 = none), u64 term, u64 index, u64 previous
+// revision.
 [[nodiscard]] CONFMAN_DECL shared_bytes encode(const apply_result& answer);
 
 // Any bytes give an answer or errc::bad_command.

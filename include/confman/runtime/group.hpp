@@ -42,6 +42,12 @@ class group {
 
   group(const group&) = delete;
   group& operator=(const group&) = delete;
+  ~group() {
+    const taken_writes writes = take_writes([](const write_operation&) { return true; });
+    for (write_operation* w : writes.sent) w->abandon();
+    for (write_operation* w : writes.unsent) w->abandon();
+    for (read_operation* r : reads_.take_if([](const read_operation&) { return true; })) r->abandon();
+  }
 
   [[nodiscard]] const raft_core& core() const noexcept { return core_; }
   [[nodiscard]] tick_count now() const noexcept { return now_; }
@@ -95,7 +101,7 @@ class group {
   void submit(read_operation& operation) {
     if (!running()) return operation.complete(errc::stopped);
     if (reads_.size() >= options_.max_waiting) return operation.complete(errc::busy);
-    if (operation.mode == read_mode::at_least) return wait_until_applied(operation.token.index, operation);
+    if (operation.mode == read_mode::applied_version) return wait_until_applied(operation.token.index, operation);
     const read_id id = reads_.ask(operation);
     if (const std::error_code error = core_.read(id)) {
       reads_.forget(id);
@@ -103,13 +109,10 @@ class group {
     }
   }
 
-  // Completes the operation with `code` if it still waits; its write may still happen.
-  void cancel(write_operation& operation, std::error_code code) {
-    finish(take_writes([&](const write_operation& w) { return &w == &operation; }), code, code);
-  }
-  void cancel(read_operation& operation, std::error_code code) {
-    for (read_operation* r : reads_.take_if([&](const read_operation& o) { return &o == &operation; }))
-      r->complete(code);
+  // Completes the operation of that id with `code` if it still waits; its write may still happen.
+  void cancel(std::uint64_t id, std::error_code code) {
+    finish(take_writes([id](const write_operation& w) { return w.id == id; }), code, code);
+    for (read_operation* r : reads_.take_if([id](const read_operation& o) { return o.id == id; })) r->complete(code);
   }
 
   // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut into

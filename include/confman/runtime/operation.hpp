@@ -17,31 +17,36 @@ using tick_count = std::uint64_t;
 // it does, so complete() may destroy it. The object must outlive that call and be submitted once.
 class write_operation {
  public:
+  std::uint64_t id = 0;     // the submitter's name for it, for cancel(); unique while it waits
   shared_bytes command;     // encoded; taken by the group
   tick_count deadline = 0;  // absolute; when it passes: outcome_unknown, or no_leader if it was never sent
   bool may_forward = true;  // false: errc::not_leader on a follower
 
   // code: nothing, compare_failed (result.previous_revision is the current one), or why there is no result.
   virtual void complete(std::error_code code, const apply_result& result) = 0;
+  // The group is destroyed while this waits: nobody is left to call back.
+  virtual void abandon() noexcept {}
 
  protected:
   ~write_operation() = default;
 };
 
 enum class read_mode : std::uint8_t {
-  linearizable,  // after everything acknowledged anywhere before the read began (thesis, 6.4)
-  at_least,      // after everything up to a version the caller holds: read your writes, on any member
+  read_index,       // linearizable: after everything acknowledged anywhere before the read began (thesis, 6.4)
+  applied_version,  // after everything up to a version the caller holds: read your writes, on any member
 };
 
 // A read that waits until this node's state is fresh enough. Same rules as write_operation.
 class read_operation {
  public:
-  read_mode mode = read_mode::linearizable;
-  version token;            // at_least
+  std::uint64_t id = 0;     // as above
+  read_mode mode = read_mode::read_index;
+  version token;            // applied_version
   tick_count deadline = 0;  // absolute; when it passes: timed_out
 
   // Without an error the local state may now be read.
   virtual void complete(std::error_code code) = 0;
+  virtual void abandon() noexcept {}
 
  protected:
   ~read_operation() = default;

@@ -9,8 +9,8 @@
 
 namespace confman {
 
-// Extends `crc` (0 to begin with) by `bytes`: crc32c(crc32c(0, a), b) is the checksum of a followed by b. Uses the
-// processor's instruction where there is one, chosen once at run time. Any thread; never fails.
+// Extends `crc` (0 to begin with) by `bytes`: crc32c(crc32c(0, a), b) is the checksum of a followed by b.
+// Uses the processor's instruction where there is one, chosen once at run time. Any thread; never fails.
 [[nodiscard]] CONFMAN_DECL std::uint32_t crc32c(std::uint32_t crc, std::string_view bytes) noexcept;
 
 namespace detail {

@@ -19,41 +19,44 @@ enum class open_mode {
   create,    // makes the file when it is missing; keeps what is in it otherwise
 };
 
-// What storage asks of a disk. Every call is synchronous and returns when it is done. Offsets and sizes are bytes.
-// A failure carries errc::storage_failed (lock: errc::directory_in_use when another process holds it) and names the
-// operation, the path, the offset, the system's reason and what to do. `file` is movable only and closes itself.
+// What storage asks of a disk. Every call is synchronous and returns when it is done. Offsets and sizes are
+// bytes. A failure carries errc::storage_failed (lock: errc::directory_in_use when another process holds it)
+// and names the operation, the path, the offset, the system's reason and what to do. `file` is movable only
+// and closes itself.
 //
-// What the caller may rely on after a crash: a write may survive as any subset of 512-byte sectors, in any order,
-// until sync(file) returned success; a file's size likewise; a name (created, renamed, removed) until
+// What the caller may rely on after a crash: a write may survive as any subset of 512-byte sectors, in any
+// order, until sync(file) returned success; a file's size likewise; a name (created, renamed, removed) until
 // sync_directory() returned success. make_directory() is durable when it returns.
 template <class F>
 concept file_system =
     std::movable<typename F::file> && !std::copyable<typename F::file> &&
-    requires(F& fs, typename F::file& file, const std::string& path, open_mode mode, std::uint64_t bytes,
+    requires(F & fs, typename F::file& file, const std::string& path, open_mode mode, std::uint64_t bytes,
              std::span<char> into, std::span<const std::string_view> pieces) {
-      // Makes the directory and its missing parents; an existing one is fine.
-      { fs.make_directory(path) } -> std::same_as<failure>;
-      // Names in the directory, without "." and "..", in no particular order.
-      { fs.list_directory(path) } -> std::same_as<result<std::vector<std::string>>>;
-      // Makes creations, renames and removals in the directory durable.
-      { fs.sync_directory(path) } -> std::same_as<failure>;
-      { fs.open_file(path, mode) } -> std::same_as<result<typename F::file>>;
-      // Replaces `to` if it exists, atomically.
-      { fs.rename(path, path) } -> std::same_as<failure>;
-      { fs.remove(path) } -> std::same_as<failure>;
-      // Creates the file if needed and holds it exclusively until the returned file is destroyed or the process ends.
-      { fs.lock(path) } -> std::same_as<result<typename F::file>>;
-      { fs.size(file) } -> std::same_as<result<std::uint64_t>>;
-      // Returns how many bytes were read: fewer than asked only at the end of the file.
-      { fs.read(file, bytes, into) } -> std::same_as<result<std::size_t>>;
-      // Writes the pieces one after the other from the offset on, all of them or a failure.
-      { fs.write(file, bytes, pieces) } -> std::same_as<failure>;
-      // Writes `bytes` zeros from the offset on (real blocks, not a hole: later writes then need no metadata).
-      { fs.zero_fill(file, bytes, bytes) } -> std::same_as<failure>;
-      { fs.resize(file, bytes) } -> std::same_as<failure>;
-      // Makes the file's content and size durable (fdatasync). After a failure the content is undefined: never retry.
-      { fs.sync(file) } -> std::same_as<failure>;
-    };
+  // Makes the directory and its missing parents; an existing one is fine.
+  { fs.make_directory(path) } -> std::same_as<failure>;
+  // Names in the directory, without "." and "..", in no particular order.
+  { fs.list_directory(path) } -> std::same_as<result<std::vector<std::string>>>;
+  // Makes creations, renames and removals in the directory durable.
+  { fs.sync_directory(path) } -> std::same_as<failure>;
+  { fs.open_file(path, mode) } -> std::same_as<result<typename F::file>>;
+  // Replaces `to` if it exists, atomically.
+  { fs.rename(path, path) } -> std::same_as<failure>;
+  { fs.remove(path) } -> std::same_as<failure>;
+  // Creates the file if needed and holds it exclusively until the returned file is destroyed or the process
+  // ends.
+  { fs.lock(path) } -> std::same_as<result<typename F::file>>;
+  { fs.size(file) } -> std::same_as<result<std::uint64_t>>;
+  // Returns how many bytes were read: fewer than asked only at the end of the file.
+  { fs.read(file, bytes, into) } -> std::same_as<result<std::size_t>>;
+  // Writes the pieces one after the other from the offset on, all of them or a failure.
+  { fs.write(file, bytes, pieces) } -> std::same_as<failure>;
+  // Writes `bytes` zeros from the offset on (real blocks, not a hole: later writes then need no metadata).
+  { fs.zero_fill(file, bytes, bytes) } -> std::same_as<failure>;
+  { fs.resize(file, bytes) } -> std::same_as<failure>;
+  // Makes the file's content and size durable (fdatasync). After a failure the content is undefined: never
+  // retry.
+  { fs.sync(file) } -> std::same_as<failure>;
+};
 
 // The real thing. Stateless: one instance may serve any number of logs and threads.
 class posix_file_system {

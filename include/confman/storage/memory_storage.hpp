@@ -9,7 +9,8 @@
 
 namespace confman {
 
-// NOT DURABLE: what it holds is gone with the object. Same interface as log<FileSystem>; one thread at a time.
+// NOT DURABLE: what it holds is gone with the object. Same interface as log<FileSystem>; one thread at a
+// time.
 class memory_storage {
  public:
   // Applies the batch in memory. Fails with errc::storage_failed when it doesn't continue the log.
@@ -37,8 +38,9 @@ class memory_storage {
 
  private:
   [[nodiscard]] failure misplaced(const char* what, std::uint64_t index) const {
-    return {errc::storage_failed, std::string("memory storage: ") + what + " at index " + std::to_string(index) +
-                                      " does not continue a log of " + std::to_string(entries_.size()) +
+    return {errc::storage_failed, std::string("memory storage: ") + what + " at index " +
+                                      std::to_string(index) + " does not continue a log of " +
+                                      std::to_string(entries_.size()) +
                                       " entries; this is a bug in the caller"};
   }
 

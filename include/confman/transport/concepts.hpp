@@ -11,16 +11,16 @@
 
 namespace confman {
 
-// A transport carries messages between members, at most once each, in order per pair of nodes as long as none is
-// lost. Raft needs no more: it repeats itself. send() never blocks and may drop, when a queue is full or the peer
-// can't be reached; it never calls a handler before it returns.
+// A transport carries messages between members, at most once each, in order per pair of nodes as long as none
+// is lost. Raft needs no more: it repeats itself. send() never blocks and may drop, when a queue is full or
+// the peer can't be reached; it never calls a handler before it returns.
 template <class T>
 concept transport = requires(T& t, message&& m) {
   { t.send(std::move(m)) } -> std::same_as<void>;
 };
 
-// A transport that gathers what was sent since the last flush() into one write. Calling flush() is never needed,
-// only quicker: without it the transport flushes when the executor comes to its next handler.
+// A transport that gathers what was sent since the last flush() into one write. Calling flush() is never
+// needed, only quicker: without it the transport flushes when the executor comes to its next handler.
 template <class T>
 concept flushable_transport = transport<T> && requires(T& t) {
   { t.flush() } -> std::same_as<void>;
@@ -31,8 +31,8 @@ void flush_if_possible(T& t) {
   if constexpr (flushable_transport<T>) t.flush();
 }
 
-// What a transport calls, always on the node's executor, never from inside send(), and never after stop() returned.
-// Empty functions are allowed. Handlers may call any method of the transport.
+// What a transport calls, always on the node's executor, never from inside send(), and never after stop()
+// returned. Empty functions are allowed. Handlers may call any method of the transport.
 struct transport_handlers {
   // A message for this node, from the peer it says it is from.
   std::function<void(message&&)> on_message;

@@ -34,16 +34,19 @@ enum class frame_kind : std::uint8_t {
 // One frame taken from a stream.
 struct frame {
   frame_kind kind{};
-  std::string_view body;  // valid until the reader's next prepare(), or as long as `block` if that isn't empty
-  shared_bytes block;     // the body, if it was large enough to be read straight into a block of its own
+  std::string_view
+      body;            // valid until the reader's next prepare(), or as long as `block` if that isn't empty
+  shared_bytes block;  // the body, if it was large enough to be read straight into a block of its own
 };
 
 // Cuts a stream of bytes into frames. Usage:
-//   for (;;) { read into prepare(); commit(bytes_read); while (reader.next(f)) use(f); if (reader.error()) close; }
+//   for (;;) { read into prepare(); commit(bytes_read); while (reader.next(f)) use(f); if (reader.error())
+//   close; }
 //
 // Invariants:
 //   1. no memory is taken for a length above max_body; begin_ <= end_ <= capacity.
-//   2. `large_` holds a value exactly while a body is being read straight into its block; then the buffer holds only
+//   2. `large_` holds a value exactly while a body is being read straight into its block; then the buffer
+//   holds only
 //      what follows that body.
 //   3. after an error nothing is read any more.
 // Not thread-safe.
@@ -55,8 +58,8 @@ class frame_reader {
   // Changes both limits; unread bytes stay. For the moment after the hello, from when a peer may send more.
   CONFMAN_DECL void resize(std::size_t max_body, std::size_t capacity);
 
-  // Where the next bytes belong, to be filled in this order; either may be empty, not both as long as next() was
-  // called until it returned false.
+  // Where the next bytes belong, to be filled in this order; either may be empty, not both as long as next()
+  // was called until it returned false.
   [[nodiscard]] CONFMAN_DECL std::array<std::span<char>, 2> prepare();
   // `size` bytes were read to where prepare() said. Precondition: they fit there.
   CONFMAN_DECL void commit(std::size_t size);
@@ -95,7 +98,8 @@ class frame_reader {
   failure error_;
 };
 
-// Appends one frame holding `m`. Precondition: its body fits max_body of the reader (see encoded_message_size()).
+// Appends one frame holding `m`. Precondition: its body fits max_body of the reader (see
+// encoded_message_size()).
 CONFMAN_DECL void append_message_frame(const message& m, gather_buffer& out);
 
 // What each side says of itself before the first message.

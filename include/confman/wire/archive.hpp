@@ -1,9 +1,10 @@
-// A small archive pair for bytes that cross a trust boundary. It calls the same `serialize(Archive&)` members that
-// cereal calls, so one description of a type's fields serves both; unlike cereal's it never believes a length:
-// each is compared with the bytes that are left before any memory is taken.
+// A small archive pair for bytes that cross a trust boundary. It calls the same `serialize(Archive&)` members
+// that cereal calls, so one description of a type's fields serves both; unlike cereal's it never believes a
+// length: each is compared with the bytes that are left before any memory is taken.
 //
 // Layout: integers little-endian at their own width; bool one byte, 0 or 1; enums as their underlying type;
-// strings, shared_bytes and vectors a 32-bit count, then the elements; optional a bool, then the value if true.
+// strings, shared_bytes and vectors a 32-bit count, then the elements; optional a bool, then the value if
+// true.
 #pragma once
 
 #include <algorithm>
@@ -53,8 +54,8 @@ class byte_counter {
   std::size_t size_ = 0;
 };
 
-// Writes values to a sink, which has append(const char*, std::size_t) and, if it can keep a payload by reference,
-// append_shared(const shared_bytes&). Not thread-safe. The sink must outlive the writer.
+// Writes values to a sink, which has append(const char*, std::size_t) and, if it can keep a payload by
+// reference, append_shared(const shared_bytes&). Not thread-safe. The sink must outlive the writer.
 template <class Sink>
 class basic_writer {
  public:
@@ -107,7 +108,7 @@ class basic_writer {
   template <class U>
   void integer(U value) {
     char bytes[sizeof(U)];
-    for (std::size_t i = 0; i < sizeof(U); ++i) bytes[i] = static_cast<char>(value >> (8 * i) & 0xFFu);
+    for (std::size_t i = 0; i < sizeof(U); ++i) bytes[i] = static_cast<char>(std::uint64_t{value} >> (8 * i));
     sink_->append(bytes, sizeof bytes);
   }
 
@@ -138,8 +139,8 @@ template <class T>
   return counter.size();
 }
 
-// Reads values from bytes that nobody vouches for. The first error sticks: from then on every value read is empty
-// or zero and ok() is false, so a caller may check once, at the end. Not thread-safe.
+// Reads values from bytes that nobody vouches for. The first error sticks: from then on every value read is
+// empty or zero and ok() is false, so a caller may check once, at the end. Not thread-safe.
 class bounded_reader {
  public:
   // string_views read out point into `bytes`, which must outlive them; shared_bytes read out are copies.
@@ -256,7 +257,8 @@ class bounded_reader {
     const std::string_view bytes = take(sizeof(U));
     value = 0;
     for (std::size_t i = 0; i < bytes.size(); ++i)
-      value = static_cast<U>(value | static_cast<U>(static_cast<U>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
+      value = static_cast<U>(value |
+                             static_cast<U>(static_cast<U>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
   }
 
   shared_bytes block_;  // before bytes_, which may point into it

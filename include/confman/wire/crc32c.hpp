@@ -8,14 +8,15 @@
 
 namespace confman {
 
-// The checksum of everything summed up in `previous` followed by `bytes`: crc32c(b, crc32c(a)) == crc32c(a + b).
-// 0 stands for nothing yet. Uses SSE4.2 where the processor has it, else a table. Any thread.
+// The checksum of everything summed up in `previous` followed by `bytes`: crc32c(b, crc32c(a)) == crc32c(a +
+// b). 0 stands for nothing yet. Uses SSE4.2 where the processor has it, else a table. Any thread.
 [[nodiscard]] CONFMAN_DECL std::uint32_t crc32c(std::string_view bytes, std::uint32_t previous = 0) noexcept;
 
 namespace detail {
 
 // The table form, whatever the processor: what tests compare with.
-[[nodiscard]] CONFMAN_DECL std::uint32_t crc32c_by_table(std::string_view bytes, std::uint32_t previous) noexcept;
+[[nodiscard]] CONFMAN_DECL std::uint32_t crc32c_by_table(std::string_view bytes,
+                                                         std::uint32_t previous) noexcept;
 
 }  // namespace detail
 }  // namespace confman

@@ -10,8 +10,8 @@
 
 namespace confman {
 
-// Holds one or many frames. A sink for basic_writer. clear() keeps the memory, so that a reused buffer doesn't
-// allocate. Not thread-safe.
+// Holds one or many frames. A sink for basic_writer. clear() keeps the memory, so that a reused buffer
+// doesn't allocate. Not thread-safe.
 class gather_buffer {
  public:
   // From this size on a payload is referenced: below it a copy is cheaper than one more element of the iovec.
@@ -38,7 +38,8 @@ class gather_buffer {
   // Replaces bytes of the contiguous part that were appended before. Precondition: they exist.
   void overwrite(std::size_t at, std::string_view bytes) { small_.replace(at, bytes.size(), bytes); }
 
-  // Calls f(std::string_view) for each piece from `from` on, in order. Views die with the next append or clear.
+  // Calls f(std::string_view) for each piece from `from` on, in order. Views die with the next append or
+  // clear.
   template <class F>
   void for_each_piece(mark from, F f) const {
     std::size_t at = from.small;

@@ -1,9 +1,11 @@
-// Typed values as bytes: what cell<T> and the typed forms of put and get store. The only file that knows cereal.
+// Typed values as bytes: what cell<T> and the typed forms of put and get store. The only file that knows
+// cereal.
 //
 //   std::string          its bytes
 //   bool                 true, false
-//   integers, floating   the shortest decimal text that reads back equal, so that people and scripts can edit it
-//   anything else        cereal's portable binary form, little-endian; T needs what cereal needs (include the
+//   integers, floating   the shortest decimal text that reads back equal, so that people and scripts can edit
+//   it anything else        cereal's portable binary form, little-endian; T needs what cereal needs (include
+//   the
 //                        cereal/types/*.hpp of its members)
 #pragma once
 
@@ -65,9 +67,10 @@ class value_writer : public cereal::OutputArchive<value_writer, cereal::AllowEmp
   std::string& out_;
 };
 
-// Reads it back from bytes that nobody vouches for. cereal's own archive believes a length and takes the memory
-// before it finds the bytes missing; here a length must fit the bytes that are left, and nesting is bounded.
-// Reports errors by throwing cereal::Exception, as cereal's containers expect; decode_value() catches.
+// Reads it back from bytes that nobody vouches for. cereal's own archive believes a length and takes the
+// memory before it finds the bytes missing; here a length must fit the bytes that are left, and nesting is
+// bounded. Reports errors by throwing cereal::Exception, as cereal's containers expect; decode_value()
+// catches.
 class value_reader : public cereal::InputArchive<value_reader, cereal::AllowEmptyClassElision> {
  public:
   static constexpr int max_depth = 1000;
@@ -75,7 +78,8 @@ class value_reader : public cereal::InputArchive<value_reader, cereal::AllowEmpt
   explicit value_reader(std::string_view bytes) : InputArchive(this), bytes_(bytes) {
     std::uint8_t flag = 0;
     load(&flag, 1);
-    if (flag != little_endian_flag) throw cereal::Exception("it is not in cereal's little-endian portable form");
+    if (flag != little_endian_flag)
+      throw cereal::Exception("it is not in cereal's little-endian portable form");
   }
   template <class T>
   void load(T* values, std::size_t count) {
@@ -83,7 +87,8 @@ class value_reader : public cereal::InputArchive<value_reader, cereal::AllowEmpt
     const std::size_t size = count * sizeof(T);
     if constexpr (std::is_same_v<T, bool>) {
       for (std::size_t i = 0; i < size; ++i)
-        if (static_cast<unsigned char>(bytes_[i]) > 1) throw cereal::Exception("a boolean is neither 0 nor 1");
+        if (static_cast<unsigned char>(bytes_[i]) > 1)
+          throw cereal::Exception("a boolean is neither 0 nor 1");
     }
     if (size != 0) std::memcpy(static_cast<void*>(values), bytes_.data(), size);
     to_little_endian(values, count);
@@ -166,9 +171,9 @@ template <class T>
   if (error == std::errc::result_out_of_range)
     return failure(errc::bad_command, "value " + excerpt(bytes) + " is out of the range of its type");
   if (error != std::errc{} || end != bytes.data() + bytes.size())
-    return failure(errc::bad_command,
-                   "value " + excerpt(bytes) + " is not " +
-                       (std::is_integral_v<T> ? "an integer: digits only, no spaces" : "a number, such as 0.25"));
+    return failure(errc::bad_command, "value " + excerpt(bytes) + " is not " +
+                                          (std::is_integral_v<T> ? "an integer: digits only, no spaces"
+                                                                 : "a number, such as 0.25"));
   return value;
 }
 
@@ -212,10 +217,11 @@ template <class T>
   }
 }
 
-// The value that `bytes` stand for. Takes no memory beyond a small multiple of bytes.size(), and never throws on
-// bad input. Errors: value_too_large if there are more than `max_bytes`; bad_command if they aren't a T.
+// The value that `bytes` stand for. Takes no memory beyond a small multiple of bytes.size(), and never throws
+// on bad input. Errors: value_too_large if there are more than `max_bytes`; bad_command if they aren't a T.
 template <class T>
-[[nodiscard]] result<T> decode_value(std::string_view bytes, std::size_t max_bytes = default_max_typed_value_bytes) {
+[[nodiscard]] result<T> decode_value(std::string_view bytes,
+                                     std::size_t max_bytes = default_max_typed_value_bytes) {
   if (bytes.size() > max_bytes)
     return failure(errc::value_too_large, "value of " + std::to_string(bytes.size()) + " bytes: at most " +
                                               std::to_string(max_bytes) + " are decoded");

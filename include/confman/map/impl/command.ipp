@@ -55,9 +55,8 @@ template <class Unsigned>
 
 }  // namespace detail::command_codec
 
-namespace codec = detail::command_codec;
-
 CONFMAN_DECL shared_bytes encode(const command_view& command) {
+  namespace codec = detail::command_codec;
   CONFMAN_ASSERT(detail::is_valid_key(command.key), "a key must be validated before it is encoded");
   CONFMAN_ASSERT(command.value.size() <= 0xffffffffu, "a value must be validated before it is encoded");
   shared_bytes::builder bytes(codec::command_header_bytes + command.key.size() + command.value.size());
@@ -71,25 +70,27 @@ CONFMAN_DECL shared_bytes encode(const command_view& command) {
   codec::store(at + 24, command.author.value());
   std::memcpy(at + codec::command_header_bytes, command.key.data(), command.key.size());
   if (!command.value.empty())
-    std::memcpy(at + codec::command_header_bytes + command.key.size(), command.value.data(), command.value.size());
+    std::memcpy(at + codec::command_header_bytes + command.key.size(), command.value.data(),
+                command.value.size());
   return std::move(bytes).freeze();
 }
 
 CONFMAN_DECL result<command_view> decode(const shared_bytes& bytes) {
+  namespace codec = detail::command_codec;
   if (bytes.size() < codec::command_header_bytes)
     return codec::bad_command(std::to_string(bytes.size()) + " bytes, the header alone has " +
-                               std::to_string(codec::command_header_bytes));
+                              std::to_string(codec::command_header_bytes));
   const char* const at = bytes.data();
   if (const auto format = codec::load<std::uint8_t>(at); format != codec::command_format)
     return codec::bad_command("format " + std::to_string(format) + ", this build reads format " +
-                               std::to_string(codec::command_format));
+                              std::to_string(codec::command_format));
   const auto kind = codec::load<std::uint8_t>(at + 1);
   if (kind < 1 || kind > 4) return codec::bad_command("unknown kind " + std::to_string(kind));
   const std::size_t key_bytes = codec::load<std::uint16_t>(at + 2);
   const std::size_t value_bytes = codec::load<std::uint32_t>(at + 4);
   if (bytes.size() - codec::command_header_bytes != key_bytes + value_bytes)
     return codec::bad_command(std::to_string(bytes.size()) + " bytes, but the header asks for a key of " +
-                               std::to_string(key_bytes) + " and a value of " + std::to_string(value_bytes));
+                              std::to_string(key_bytes) + " and a value of " + std::to_string(value_bytes));
   command_view command;
   command.kind = static_cast<command_kind>(kind);
   command.key = {at + codec::command_header_bytes, key_bytes};
@@ -107,6 +108,7 @@ CONFMAN_DECL result<command_view> decode(const shared_bytes& bytes) {
 }
 
 CONFMAN_DECL shared_bytes encode(const apply_result& answer) {
+  namespace codec = detail::command_codec;
   shared_bytes::builder bytes(codec::answer_bytes);
   char* const at = bytes.data();
   codec::store(at, codec::answer_format);
@@ -119,6 +121,7 @@ CONFMAN_DECL shared_bytes encode(const apply_result& answer) {
 }
 
 CONFMAN_DECL result<apply_result> decode_apply_result(const shared_bytes& bytes) {
+  namespace codec = detail::command_codec;
   if (bytes.size() != codec::answer_bytes)
     return failure(errc::bad_command, "not an answer of this map: " + std::to_string(bytes.size()) +
                                           " bytes instead of " + std::to_string(codec::answer_bytes));

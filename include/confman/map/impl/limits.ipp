@@ -40,15 +40,16 @@ CONFMAN_DECL failure validate_key(std::string_view key) {
     return {errc::key_too_long, "the key " + detail::quoted(key) + " has " + std::to_string(key.size()) +
                                     " bytes: at most " + std::to_string(max_key_bytes) + " are allowed"};
   if (const auto at = key.find('\0'); at != std::string_view::npos)
-    return {errc::key_has_nul,
-            "the key " + detail::quoted(key) + " has a NUL byte at offset " + std::to_string(at) + ": remove it"};
+    return {errc::key_has_nul, "the key " + detail::quoted(key) + " has a NUL byte at offset " +
+                                   std::to_string(at) + ": remove it"};
   return {};
 }
 
 CONFMAN_DECL failure validate_value(std::string_view key, std::size_t value_bytes, std::size_t limit_bytes) {
   if (value_bytes <= limit_bytes) return {};
-  return {errc::value_too_large, "the value of " + detail::quoted(key) + " has " + std::to_string(value_bytes) +
-                                     " bytes: at most " + std::to_string(limit_bytes) +
+  return {errc::value_too_large, "the value of " + detail::quoted(key) + " has " +
+                                     std::to_string(value_bytes) + " bytes: at most " +
+                                     std::to_string(limit_bytes) +
                                      " are allowed (options.max_value_bytes, the same on every member)"};
 }
 

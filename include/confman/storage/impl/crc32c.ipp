@@ -38,9 +38,9 @@ CONFMAN_DECL std::uint32_t crc32c_portable(std::uint32_t crc, std::string_view b
   std::size_t left = bytes.size();
   crc = ~crc;
   for (; left >= 8; at += 8, left -= 8) {
-    const std::uint32_t low = crc ^ (static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8 |
-                                     static_cast<std::uint32_t>(at[2]) << 16 |
-                                     static_cast<std::uint32_t>(at[3]) << 24);
+    const std::uint32_t low =
+        crc ^ (static_cast<std::uint32_t>(at[0]) | static_cast<std::uint32_t>(at[1]) << 8 |
+               static_cast<std::uint32_t>(at[2]) << 16 | static_cast<std::uint32_t>(at[3]) << 24);
     crc = t[7][low & 0xFFu] ^ t[6][(low >> 8) & 0xFFu] ^ t[5][(low >> 16) & 0xFFu] ^ t[4][low >> 24] ^
           t[3][at[4]] ^ t[2][at[5]] ^ t[1][at[6]] ^ t[0][at[7]];
   }

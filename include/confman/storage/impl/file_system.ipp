@@ -22,27 +22,36 @@ namespace detail {
 inline const char* disk_advice(int error) {
   switch (error) {
     case ENOSPC:
-    case EDQUOT: return "free space on this file system (or raise the quota), then start the node again";
+    case EDQUOT:
+      return "free space on this file system (or raise the quota), then start the node again";
     case EACCES:
-    case EPERM: return "give the user that runs this process read and write permission there";
-    case EROFS: return "the file system is mounted read-only: find out why (dmesg), remount it, start again";
-    case ENOENT: return "the file or directory is missing: check the configured data directory";
-    case ENOTDIR: return "a file is in the way of the directory: choose another data directory";
+    case EPERM:
+      return "give the user that runs this process read and write permission there";
+    case EROFS:
+      return "the file system is mounted read-only: find out why (dmesg), remount it, start again";
+    case ENOENT:
+      return "the file or directory is missing: check the configured data directory";
+    case ENOTDIR:
+      return "a file is in the way of the directory: choose another data directory";
     case EMFILE:
-    case ENFILE: return "raise the limit of open files (ulimit -n)";
-    case EIO: return "the disk reports an error: check it (dmesg, smartctl) and replace it if need be";
-    default: return "check the file system and its disk, then start the node again";
+    case ENFILE:
+      return "raise the limit of open files (ulimit -n)";
+    case EIO:
+      return "the disk reports an error: check it (dmesg, smartctl) and replace it if need be";
+    default:
+      return "check the file system and its disk, then start the node again";
   }
 }
 
 inline failure disk_failure(const char* operation, const std::string& path, int error) {
-  return {errc::storage_failed, std::string(operation) + " " + path + ": " + std::generic_category().message(error) +
-                                    "; " + disk_advice(error)};
+  return {errc::storage_failed, std::string(operation) + " " + path + ": " +
+                                    std::generic_category().message(error) + "; " + disk_advice(error)};
 }
 
 inline failure disk_failure(const char* operation, const std::string& path, std::uint64_t offset, int error) {
-  return {errc::storage_failed, std::string(operation) + " " + path + " at offset " + std::to_string(offset) + ": " +
-                                    std::generic_category().message(error) + "; " + disk_advice(error)};
+  return {errc::storage_failed, std::string(operation) + " " + path + " at offset " + std::to_string(offset) +
+                                    ": " + std::generic_category().message(error) + "; " +
+                                    disk_advice(error)};
 }
 
 inline std::string parent_directory(const std::string& path) {
@@ -87,7 +96,8 @@ CONFMAN_DECL failure posix_file_system::make_directory(const std::string& path) 
   const std::string parent = detail::parent_directory(path);
   if (parent != path && parent != "." && parent != "/")
     if (failure f = make_directory(parent)) return f;
-  if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return detail::disk_failure("make directory", path, errno);
+  if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST)
+    return detail::disk_failure("make directory", path, errno);
   return sync_directory(parent);
 }
 
@@ -114,7 +124,8 @@ CONFMAN_DECL failure posix_file_system::sync_directory(const std::string& path) 
   return {};
 }
 
-CONFMAN_DECL result<posix_file_system::file> posix_file_system::open_file(const std::string& path, open_mode mode) {
+CONFMAN_DECL result<posix_file_system::file> posix_file_system::open_file(const std::string& path,
+                                                                          open_mode mode) {
   const int flags = O_RDWR | O_CLOEXEC | (mode == open_mode::create ? O_CREAT : 0);
   int descriptor;
   do descriptor = ::open(path.c_str(), flags, 0666);
@@ -124,7 +135,8 @@ CONFMAN_DECL result<posix_file_system::file> posix_file_system::open_file(const 
 }
 
 CONFMAN_DECL failure posix_file_system::rename(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) return detail::disk_failure("rename", from + " to " + to, errno);
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    return detail::disk_failure("rename", from + " to " + to, errno);
   return {};
 }
 
@@ -138,8 +150,10 @@ CONFMAN_DECL result<posix_file_system::file> posix_file_system::lock(const std::
   if (!opened) return opened;
   if (::flock(opened->descriptor(), LOCK_EX | LOCK_NB) == 0) return opened;
   if (errno == EWOULDBLOCK)
-    return failure(errc::directory_in_use, path + " is locked: another process (or another log in this one) uses this "
-                                                  "directory; stop it, or give this node a directory of its own");
+    return failure(errc::directory_in_use,
+                   path +
+                       " is locked: another process (or another log in this one) uses this "
+                       "directory; stop it, or give this node a directory of its own");
   return detail::disk_failure("lock", path, errno);
 }
 
@@ -149,7 +163,8 @@ CONFMAN_DECL result<std::uint64_t> posix_file_system::size(file& f) {
   return static_cast<std::uint64_t>(info.st_size);
 }
 
-CONFMAN_DECL result<std::size_t> posix_file_system::read(file& f, std::uint64_t offset, std::span<char> into) {
+CONFMAN_DECL result<std::size_t> posix_file_system::read(file& f, std::uint64_t offset,
+                                                         std::span<char> into) {
   std::size_t done = 0;
   while (done != into.size()) {
     const ssize_t got =
@@ -191,7 +206,8 @@ CONFMAN_DECL failure posix_file_system::zero_fill(file& f, std::uint64_t offset,
       pieces[count] = {const_cast<char*>(zeros.data()), part};
       planned += part;
     }
-    if (failure error = detail::write_all(f.descriptor(), f.path(), offset, pieces.data(), count)) return error;
+    if (failure error = detail::write_all(f.descriptor(), f.path(), offset, pieces.data(), count))
+      return error;
     offset += planned;
     bytes -= planned;
   }

@@ -17,8 +17,8 @@ namespace detail {
 inline constexpr std::uint32_t hello_magic = 0x4E4D4643;  // "CFMN" as bytes
 
 // The reasons a refusal can carry, by their number on the wire (the index). Never reordered.
-inline constexpr errc refusal_reasons[] = {errc::bad_frame, errc::wrong_cluster, errc::wrong_node, errc::unknown_peer,
-                                           errc::protocol_mismatch};
+inline constexpr errc refusal_reasons[] = {errc::bad_frame, errc::wrong_cluster, errc::wrong_node,
+                                           errc::unknown_peer, errc::protocol_mismatch};
 
 inline void store_u32(char* at, std::uint32_t value) noexcept {
   for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(value >> (8 * i) & 0xFFu);
@@ -46,7 +46,9 @@ void append_frame(frame_kind kind, gather_buffer& out, F write_body) {
   out.overwrite(start.small, std::string_view(head, sizeof head));
 }
 
-[[nodiscard]] inline std::string to_text(node_id id) { return std::to_string(id.value()); }
+[[nodiscard]] inline std::string to_text(node_id id) {
+  return std::to_string(id.value());
+}
 
 // Text from a peer, fit for a log line.
 [[nodiscard]] inline std::string printable(std::string_view text) {
@@ -76,14 +78,16 @@ CONFMAN_DECL void frame_reader::resize(std::size_t max_body, std::size_t capacit
 CONFMAN_DECL std::array<std::span<char>, 2> frame_reader::prepare() {
   if (begin_ == end_) {
     begin_ = end_ = 0;
-  } else if (capacity_ - end_ < capacity_ / 2) {  // what is left is part of one frame of at most half the buffer
+  } else if (capacity_ - end_ <
+             capacity_ / 2) {  // what is left is part of one frame of at most half the buffer
     std::memmove(buffer_.get(), buffer_.get() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
   }
   const std::span<char> rest(buffer_.get() + end_, capacity_ - end_);
   if (!large_) return {rest, {}};
-  return {std::span<char>(large_->block.data() + large_->filled, large_->block.size() - large_->filled), rest};
+  return {std::span<char>(large_->block.data() + large_->filled, large_->block.size() - large_->filled),
+          rest};
 }
 
 CONFMAN_DECL void frame_reader::commit(std::size_t size) {
@@ -120,7 +124,8 @@ CONFMAN_DECL bool frame_reader::parse_header(header& head) {
   const auto kind = static_cast<std::uint8_t>(at[4]);
   head.crc = detail::load_u32(at + 5);
   head.seed = crc32c(std::string_view(at, 5));
-  if (kind < static_cast<std::uint8_t>(frame_kind::hello) || kind > static_cast<std::uint8_t>(frame_kind::message)) {
+  if (kind < static_cast<std::uint8_t>(frame_kind::hello) ||
+      kind > static_cast<std::uint8_t>(frame_kind::message)) {
     error_ = failure(errc::bad_frame, "frame of unknown kind " + std::to_string(kind) +
                                           ": is the other side a confman member? check the address and port");
     return false;
@@ -161,9 +166,10 @@ CONFMAN_DECL bool frame_reader::finish_large(frame& out) {
 
 CONFMAN_DECL bool frame_reader::intact(const header& head, std::uint32_t crc) {
   if (crc == head.crc) return true;
-  error_ = failure(errc::bad_frame, "frame of " + std::to_string(head.length) +
-                                        " bytes was damaged on its way: its checksum differs; if this repeats, "
-                                        "suspect the network hardware or memory of either side");
+  error_ =
+      failure(errc::bad_frame, "frame of " + std::to_string(head.length) +
+                                   " bytes was damaged on its way: its checksum differs; if this repeats, "
+                                   "suspect the network hardware or memory of either side");
   return false;
 }
 
@@ -174,7 +180,8 @@ CONFMAN_DECL void append_message_frame(const message& m, gather_buffer& out) {
 CONFMAN_DECL void append_hello_frame(frame_kind kind, const hello& h, gather_buffer& out) {
   detail::append_frame(kind, out, [&] {
     basic_writer<gather_buffer> a(out);
-    a(detail::hello_magic, h.newest_version, h.oldest_version);  // this prefix stays the same in every version
+    a(detail::hello_magic, h.newest_version,
+      h.oldest_version);  // this prefix stays the same in every version
     a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address);
   });
 }
@@ -195,7 +202,8 @@ CONFMAN_DECL result<hello> decode_hello(std::string_view body) {
   std::uint32_t magic = 0;
   a(magic, h.newest_version, h.oldest_version);
   if (!a.ok() || magic != detail::hello_magic)
-    return failure(errc::bad_frame, "no confman hello: check that the address and port are those of a member");
+    return failure(errc::bad_frame,
+                   "no confman hello: check that the address and port are those of a member");
   if (h.oldest_version > protocol_version || h.newest_version < oldest_protocol_version) return h;
   a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address);
   if (!a.ok()) return a.error(errc::bad_frame, "hello");  // bytes that follow are a newer version's
@@ -218,15 +226,15 @@ CONFMAN_DECL failure check_hello(const hello& theirs, const hello_expectation& o
   const std::string who = "node " + to_text(theirs.from) + " at " + where;
   if (theirs.oldest_version > protocol_version || theirs.newest_version < oldest_protocol_version)
     return {errc::protocol_mismatch,
-            "the member at " + where + " speaks protocol versions " + std::to_string(theirs.oldest_version) + " to " +
-                std::to_string(theirs.newest_version) + ", node " + to_text(ours.self) + " speaks " +
+            "the member at " + where + " speaks protocol versions " + std::to_string(theirs.oldest_version) +
+                " to " + std::to_string(theirs.newest_version) + ", node " + to_text(ours.self) + " speaks " +
                 std::to_string(oldest_protocol_version) + " to " + std::to_string(protocol_version) +
                 ": upgrade the older one, one release at a time"};
   if (theirs.cluster != ours.cluster)
-    return {errc::wrong_cluster,
-            who + " belongs to cluster " + std::to_string(theirs.cluster.value()) + ", node " + to_text(ours.self) +
-                " to cluster " + std::to_string(ours.cluster.value()) +
-                ": correct the address, or the data directory of the one that is wrong"};
+    return {errc::wrong_cluster, who + " belongs to cluster " + std::to_string(theirs.cluster.value()) +
+                                     ", node " + to_text(ours.self) + " to cluster " +
+                                     std::to_string(ours.cluster.value()) +
+                                     ": correct the address, or the data directory of the one that is wrong"};
   if (ours.peer && theirs.from != ours.peer)
     return {errc::wrong_node, "node " + to_text(theirs.from) + " answers at " + where + ", where node " +
                                   to_text(ours.peer) + " was expected: correct the members' addresses"};

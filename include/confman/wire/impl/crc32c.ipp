@@ -33,8 +33,8 @@ CONFMAN_DECL std::uint32_t crc32c_by_table(std::string_view bytes, std::uint32_t
   const auto* at = reinterpret_cast<const unsigned char*>(bytes.data());
   std::size_t left = bytes.size();
   for (; left >= 8; at += 8, left -= 8) {
-    const std::uint32_t low =
-        crc ^ (std::uint32_t{at[0]} | std::uint32_t{at[1]} << 8 | std::uint32_t{at[2]} << 16 | std::uint32_t{at[3]} << 24);
+    const std::uint32_t low = crc ^ (std::uint32_t{at[0]} | std::uint32_t{at[1]} << 8 |
+                                     std::uint32_t{at[2]} << 16 | std::uint32_t{at[3]} << 24);
     crc = tables[7][low & 0xFFu] ^ tables[6][(low >> 8) & 0xFFu] ^ tables[5][(low >> 16) & 0xFFu] ^
           tables[4][low >> 24] ^ tables[3][at[4]] ^ tables[2][at[5]] ^ tables[1][at[6]] ^ tables[0][at[7]];
   }
@@ -46,7 +46,7 @@ CONFMAN_DECL std::uint32_t crc32c_by_table(std::string_view bytes, std::uint32_t
 #define CONFMAN_CRC32C_SSE42 1
 
 __attribute__((target("sse4.2"))) inline std::uint32_t crc32c_by_sse42(std::string_view bytes,
-                                                                      std::uint32_t previous) noexcept {
+                                                                       std::uint32_t previous) noexcept {
   std::uint64_t crc = static_cast<std::uint32_t>(~previous);
   const char* at = bytes.data();
   std::size_t left = bytes.size();

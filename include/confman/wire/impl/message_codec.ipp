@@ -11,14 +11,16 @@
 namespace confman {
 
 template <>
-inline constexpr std::uint64_t last_enumerator<entry_type> = static_cast<std::uint64_t>(entry_type::configuration);
+inline constexpr std::uint64_t last_enumerator<entry_type> =
+    static_cast<std::uint64_t>(entry_type::configuration);
 template <>
-inline constexpr std::uint64_t last_enumerator<forward_status> = static_cast<std::uint64_t>(forward_status::unknown);
+inline constexpr std::uint64_t last_enumerator<forward_status> =
+    static_cast<std::uint64_t>(forward_status::unknown);
 
 namespace detail {
 
-// What a message is called on the wire. Numbers are never reused or changed, whatever the order of the variant;
-// 0 isn't one, so that a type without a number doesn't compile.
+// What a message is called on the wire. Numbers are never reused or changed, whatever the order of the
+// variant; 0 isn't one, so that a type without a number doesn't compile.
 template <class Body>
 inline constexpr std::uint8_t wire_tag = 0;
 template <>
@@ -56,35 +58,63 @@ inline constexpr std::uint8_t wire_tag<forward_response> = 16;
 
 // The fields of each message, in wire order; `M` is const when writing.
 template <class A>
-void wire_fields(A& a, pre_vote_request& m) { a(m.campaign_term, m.last); }
+void wire_fields(A& a, pre_vote_request& m) {
+  a(m.campaign_term, m.last);
+}
 template <class A>
-void wire_fields(A& a, pre_vote_response& m) { a(m.campaign_term, m.granted); }
+void wire_fields(A& a, pre_vote_response& m) {
+  a(m.campaign_term, m.granted);
+}
 template <class A>
-void wire_fields(A& a, vote_request& m) { a(m.last); }
+void wire_fields(A& a, vote_request& m) {
+  a(m.last);
+}
 template <class A>
-void wire_fields(A& a, vote_response& m) { a(m.granted); }
+void wire_fields(A& a, vote_response& m) {
+  a(m.granted);
+}
 template <class A>
-void wire_fields(A& a, append_ok& m) { a(m.match); }
+void wire_fields(A& a, append_ok& m) {
+  a(m.match);
+}
 template <class A>
-void wire_fields(A& a, append_reject& m) { a(m.rejected, m.hint); }
+void wire_fields(A& a, append_reject& m) {
+  a(m.rejected, m.hint);
+}
 template <class A>
-void wire_fields(A& a, heartbeat& m) { a(m.commit, m.round); }
+void wire_fields(A& a, heartbeat& m) {
+  a(m.commit, m.round);
+}
 template <class A>
-void wire_fields(A& a, heartbeat_response& m) { a(m.round); }
+void wire_fields(A& a, heartbeat_response& m) {
+  a(m.round);
+}
 template <class A>
-void wire_fields(A& a, commit_notice& m) { a(m.commit); }
+void wire_fields(A& a, commit_notice& m) {
+  a(m.commit);
+}
 template <class A>
-void wire_fields(A& a, read_index_request& m) { a(m.context); }
+void wire_fields(A& a, read_index_request& m) {
+  a(m.context);
+}
 template <class A>
-void wire_fields(A& a, read_index_response& m) { a(m.context, m.index); }
+void wire_fields(A& a, read_index_response& m) {
+  a(m.context, m.index);
+}
 template <class A>
 void wire_fields(A&, stale_term&) {}
 template <class A>
-void wire_fields(A& a, refused& m) { a(m.bound); }
+void wire_fields(A& a, refused& m) {
+  a(m.bound);
+}
 template <class A>
-void wire_fields(A& a, forward_request& m) { a(m.request, m.command); }
+void wire_fields(A& a, forward_request& m) {
+  a(m.request, m.command);
+}
 template <class A>
-void wire_fields(A& a, forward_response& m) { a(m.request, m.status, m.at, m.result); }
+void wire_fields(A& a, forward_response& m) {
+  a(m.request, m.status, m.at, m.result);
+}
 
 // A table of (term, type, payload length), then all payloads: so the small bytes stay together and n large
 // payloads make n + 1 pieces.
@@ -103,7 +133,8 @@ inline void wire_fields(bounded_reader& a, append_request& m) {
   chain_hash last_hash;
   a(m.previous, m.previous_hash, m.commit, last_hash);
   const std::size_t count = a.take_count(entry_row_bytes);
-  if (m.previous.index.value() > std::numeric_limits<std::uint64_t>::max() - count) a.fail("the log index overflows");
+  if (m.previous.index.value() > std::numeric_limits<std::uint64_t>::max() - count)
+    a.fail("the log index overflows");
   if (!a.ok()) return;
   bounded_reader rows(a.take(count * entry_row_bytes));
   m.entries.resize(count);
@@ -113,6 +144,8 @@ inline void wire_fields(bounded_reader& a, append_request& m) {
     std::uint32_t length = 0;
     rows(e.term, e.type, length);
     if (!rows.ok()) a.fail("an entry has an unknown type");
+    if (e.term.value() >> 56 != 0)
+      a.fail("an entry's term is 2^56 or more");  // the chain hash takes 56 bits of it
     e.index = ++index;
     e.payload = a.take_shared(length);
     if (!a.ok()) return;
@@ -157,7 +190,8 @@ void read_body(bounded_reader& a, std::uint8_t tag, message_body& body, std::ind
 
 // Whether a message of this type may carry payloads, which must then outlive the buffer it was read into.
 [[nodiscard]] constexpr bool carries_payload(std::uint8_t tag) noexcept {
-  return tag == wire_tag<append_request> || tag == wire_tag<forward_request> || tag == wire_tag<forward_response>;
+  return tag == wire_tag<append_request> || tag == wire_tag<forward_request> ||
+         tag == wire_tag<forward_response>;
 }
 
 [[nodiscard]] inline result<message> read_message(bounded_reader& a) {
@@ -182,7 +216,8 @@ inline constexpr std::uint8_t configuration_format = 1;
 
 [[nodiscard]] inline const char* broken_rule(const configuration& c) noexcept {
   for (const auto* list : {&c.incoming, &c.outgoing, &c.learners})
-    if (!strictly_ascending(*list)) return "a list of members is not sorted, or has a duplicate or an id of 0";
+    if (!strictly_ascending(*list))
+      return "a list of members is not sorted, or has a duplicate or an id of 0";
   for (const member& m : c.learners)
     if (c.is_voter(m.id)) return "a learner is also a voter";
   for (const member& m : c.outgoing)
@@ -198,7 +233,9 @@ CONFMAN_DECL std::size_t encoded_message_size(const message& m) {
   return counter.size();
 }
 
-CONFMAN_DECL void encode_message(const message& m, gather_buffer& out) { detail::write_message(out, m); }
+CONFMAN_DECL void encode_message(const message& m, gather_buffer& out) {
+  detail::write_message(out, m);
+}
 
 CONFMAN_DECL result<message> decode_message(const shared_bytes& body) {
   bounded_reader a(body);

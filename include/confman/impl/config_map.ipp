@@ -1,0 +1,78 @@
+#pragma once
+
+#include <chrono>
+#include <random>
+
+#include "confman/config_map.hpp"
+
+namespace confman::detail {
+
+// Rounded up, so that a tick never makes a timeout shorter than asked.
+inline std::uint32_t ticks(std::chrono::milliseconds time, std::chrono::milliseconds tick) {
+  return static_cast<std::uint32_t>((time + tick - std::chrono::milliseconds(1)) / tick);
+}
+
+CONFMAN_DECL node_options translate(const options& o) {
+  node_options n;
+  n.invalid = validate(o);
+  if (n.invalid) return n;
+  for (const auto& [id, address] : o.members) n.members.incoming.push_back({node_id(id), incarnation_id{}});
+  // Five ticks to a heartbeat: fine enough for random election timeouts, coarse enough to sleep in between.
+  n.tick = std::max(o.heartbeat_interval / 5, std::chrono::milliseconds(1));
+  raft_options& r = n.group.raft;
+  r.cluster = identify_cluster(o);
+  r.group = group_id(1);
+  r.self = node_id(o.self);
+  r.heartbeat_ticks = ticks(o.heartbeat_interval, n.tick);
+  r.election_ticks = ticks(o.election_timeout, n.tick);
+  r.max_uncommitted_bytes = o.max_uncommitted_bytes;
+  r.max_uncommitted_entries = o.max_pending_requests;
+  r.max_pending_reads = o.max_pending_requests;
+  n.group.max_waiting = o.max_pending_requests;
+  n.mailbox_capacity = o.max_pending_requests;
+  n.request_timeout = o.request_timeout;
+  n.directory = o.directory;
+  std::random_device device;
+  n.log.cluster = r.cluster;
+  n.log.node = r.self;
+  n.log.group = r.group;
+  n.log.fresh_incarnation = incarnation_id((std::uint64_t{device()} << 32 | device()) | 1);
+  n.log.segment_bytes = o.segment_bytes;
+  n.history = {o.watch_history_changes, o.watch_history_bytes};
+  n.watch = {o.watch_buffer_changes, o.watch_buffer_bytes};
+  n.on_event = o.on_event;
+  return n;
+}
+
+CONFMAN_DECL tcp_options translate_tcp(const options& o) {
+  tcp_options t;
+  t.self = node_id(o.self);
+  for (const auto& [id, address] : o.members) {
+    if (id == o.self)
+      t.listen = address;
+    else
+      t.peers.emplace(node_id(id), address);
+  }
+  t.seed = std::random_device{}();
+  return t;
+}
+
+CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind kind, std::string_view key,
+                                               std::string_view value, std::uint64_t expected_revision) {
+  if (failure error = validate_key(key)) return error;
+  if (failure error = validate_value(key, value.size(), o.max_value_bytes)) return error;
+  command_view command;
+  command.kind = kind;
+  command.key = key;
+  command.value = value;
+  command.expected_revision = expected_revision;
+  command.author = node_id(o.self);
+  command.timestamp = std::chrono::duration_cast<std::chrono::microseconds>(
+                          std::chrono::system_clock::now().time_since_epoch())
+                          .count();
+  return encode(command);
+}
+
+[[noreturn]] CONFMAN_DECL void throw_failure(const failure& error) { throw std::system_error(error.code, error.what); }
+
+}  // namespace confman::detail

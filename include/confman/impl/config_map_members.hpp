@@ -1,0 +1,171 @@
+// The members of basic_config_map that are templates.
+#pragma once
+
+#include "confman/config_map.hpp"
+
+namespace confman {
+
+template <class Transport, class Storage>
+basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o)
+    : options_(std::move(o)),
+      node_(std::make_shared<node_type>(std::move(executor), detail::translate(options_),
+                                        [tcp = detail::translate_tcp(options_)](executor_type queue) {
+                                          return std::make_unique<Transport>(std::move(queue), tcp);
+                                        })) {}
+
+template <class Transport, class Storage>
+template <class... TransportArguments>
+  requires(sizeof...(TransportArguments) > 0)
+basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o,
+                                                       TransportArguments&... transport_arguments)
+    : options_(std::move(o)),
+      node_(std::make_shared<node_type>(
+          std::move(executor), detail::translate(options_),
+          [self = node_id(options_.self), &transport_arguments...](executor_type queue) {
+            return std::make_unique<Transport>(transport_arguments..., self, std::move(queue));
+          })) {}
+
+template <class Transport, class Storage>
+basic_config_map<Transport, Storage>::basic_config_map(options o)
+    : options_(std::move(o)),
+      owned_(std::make_shared<detail::owned_context>()),
+      node_(std::make_shared<node_type>(owned_->get_executor(), detail::translate(options_),
+                                        [tcp = detail::translate_tcp(options_)](executor_type queue) {
+                                          return std::make_unique<Transport>(std::move(queue), tcp);
+                                        })) {}
+
+template <class Transport, class Storage>
+basic_config_map<Transport, Storage>::~basic_config_map() {
+  node_->close();
+}
+
+template <class Transport, class Storage>
+template <class CompletionToken>
+auto basic_config_map<Transport, Storage>::async_run(CompletionToken&& token) {
+  return asio::async_initiate<CompletionToken, void(std::error_code)>(detail::initiate_run<node_type>(node_), token,
+                                                                      detail::finish_plain{});
+}
+
+template <class Transport, class Storage>
+failure basic_config_map<Transport, Storage>::start() {
+  if (node_->on_queue()) return {errc::would_deadlock, "config_map::start() was called on the map's own queue"};
+  if (ended_) return {errc::stopped, "config_map::start() was called before: make a new map to start again"};
+  ended_ = std::make_shared<detail::blocking_read>();
+  const auto started = std::make_shared<detail::blocking_read>();
+  node_->run(*ended_, ended_, started);
+  return started->answer.wait() ? last_failure() : failure{};
+}
+
+template <class Transport, class Storage>
+failure basic_config_map<Transport, Storage>::wait() {
+  if (!ended_) return {errc::stopped, "config_map::wait(): the map was not started with start()"};
+  if (node_->on_queue()) return {errc::would_deadlock, "config_map::wait() was called on the map's own queue"};
+  const std::error_code code = ended_->answer.wait();
+  return code ? last_failure() : failure{};
+}
+
+template <class Transport, class Storage>
+std::vector<map_entry> basic_config_map<Transport, Storage>::list(std::string_view prefix) const {
+  std::vector<map_entry> entries;
+  const map_snapshot view = node_->map().snapshot();
+  view.for_each_prefix(prefix, {}, [&](const record& r) {
+    entries.emplace_back(r);
+    return true;
+  });
+  return entries;
+}
+
+template <class Transport, class Storage>
+template <class CompletionToken>
+auto basic_config_map<Transport, Storage>::async_get(std::string_view key, consistency freshness,
+                                                     CompletionToken&& token) {
+  return asio::async_initiate<CompletionToken, void(std::error_code, std::optional<map_entry>)>(
+      detail::initiate_read<node_type>(node_), token, freshness.wait_for, freshness.token,
+      detail::finish_get<node_type>{node_, std::string(key)});
+}
+
+template <class Transport, class Storage>
+template <class CompletionToken>
+auto basic_config_map<Transport, Storage>::async_read_barrier(consistency freshness, CompletionToken&& token) {
+  return asio::async_initiate<CompletionToken, void(std::error_code)>(
+      detail::initiate_read<node_type>(node_), token, freshness.wait_for, freshness.token,
+      detail::finish_plain{});
+}
+
+template <class Transport, class Storage>
+void basic_config_map<Transport, Storage>::read_barrier(consistency freshness, std::error_code& error) const {
+  error.clear();
+  const std::optional<read_mode> mode = freshness.wait_for;
+  if (!mode) return;
+  if (node_->on_queue()) {
+    error = errc::would_deadlock;
+    return;
+  }
+  detail::blocking_read operation;
+  operation.id = node_->next_operation();
+  operation.mode = *mode;
+  operation.token = freshness.token;
+  error = node_->send(operation);
+  if (!error) error = operation.answer.wait();
+}
+
+template <class Transport, class Storage>
+std::optional<map_entry> basic_config_map<Transport, Storage>::get(std::string_view key, consistency freshness,
+                                                                   std::error_code& error) const {
+  read_barrier(freshness, error);
+  if (error) return std::nullopt;
+  return get(key);
+}
+
+template <class Transport, class Storage>
+template <class CompletionToken>
+auto basic_config_map<Transport, Storage>::write(command_kind kind, std::string_view key, std::string_view value,
+                                                 std::uint64_t expected, CompletionToken&& token) {
+  return asio::async_initiate<CompletionToken, void(std::error_code, write_result)>(
+      detail::initiate_write<node_type>(node_), token, detail::make_command(options_, kind, key, value, expected));
+}
+
+template <class Transport, class Storage>
+write_result basic_config_map<Transport, Storage>::write_blocking(command_kind kind, std::string_view key,
+                                                                  std::string_view value, std::uint64_t expected,
+                                                                  std::error_code& error) {
+  result<shared_bytes> command = detail::make_command(options_, kind, key, value, expected);
+  if (!command) return error = command.error().code, write_result{};
+  if (node_->on_queue()) return error = errc::would_deadlock, write_result{};
+  detail::blocking_write operation;
+  operation.id = node_->next_operation();
+  operation.command = *std::move(command);
+  error = node_->send(operation);
+  if (error) return {};
+  const detail::write_answer answer = operation.answer.wait();
+  error = answer.code;
+  return answer.outcome;
+}
+
+template <class Transport, class Storage>
+write_result basic_config_map<Transport, Storage>::write_throwing(command_kind kind, std::string_view key,
+                                                                  std::string_view value, std::uint64_t expected) {
+  std::error_code error;
+  const write_result outcome = write_blocking(kind, key, value, expected, error);
+  if (error) {
+    // Refused before it was sent: then there is more to say than the code does.
+    const result<shared_bytes> command = detail::make_command(options_, kind, key, value, expected);
+    detail::throw_failure(command ? failure{error, "confman: '" + std::string(key) + "'"} : command.error());
+  }
+  return outcome;
+}
+
+template <class Transport, class Storage>
+template <class OnChange>
+watch_handle basic_config_map<Transport, Storage>::watch(std::string_view prefix, OnChange on_change) {
+  return detail::start_watch(node_, prefix, std::nullopt, std::move(on_change));
+}
+
+template <class Transport, class Storage>
+template <class OnChange>
+watch_handle basic_config_map<Transport, Storage>::watch(std::string_view prefix, std::uint64_t after_revision,
+                                                         OnChange on_change) {
+  return detail::start_watch(node_, prefix, after_revision, std::move(on_change));
+}
+
+}  // namespace confman

@@ -1,0 +1,94 @@
+#pragma once
+
+#include <fmt/format.h>
+
+#include "confman/core/chain.hpp"
+#include "confman/options.hpp"
+
+namespace confman {
+
+namespace detail {
+
+inline failure bad_option(std::string what) { return {errc::bad_option, std::move(what)}; }
+
+inline failure validate_address(std::uint64_t id, const std::string& address) {
+  const std::size_t colon = address.rfind(':');
+  const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
+  const bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
+  if (colon == 0 || !digits || std::stoul(port) == 0 || std::stoul(port) > 65535)
+    return {errc::bad_address,
+            fmt::format("options.members: the address of node {} is '{}'; write host:port with a port from 1 to "
+                        "65535, such as 10.0.0.1:7401 or [::1]:7401",
+                        id, address)};
+  return {};
+}
+
+inline failure validate_members(const options& o) {
+  if (o.members.empty())
+    return bad_option("options.members is empty: list every member of the cluster with its address");
+  std::map<std::string, std::uint64_t> seen;
+  for (const auto& [id, address] : o.members) {
+    if (id == 0) return bad_option("options.members: node id 0 is reserved, number the nodes from 1");
+    if (failure error = validate_address(id, address)) return error;
+    if (const auto [at, added] = seen.emplace(address, id); !added)
+      return bad_option(fmt::format("options.members: nodes {} and {} have the same address {}", at->second, id, address));
+  }
+  if (!o.members.count(o.self))
+    return bad_option(fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));
+  return {};
+}
+
+inline failure validate_times(const options& o) {
+  using std::chrono::milliseconds;
+  if (o.heartbeat_interval < milliseconds(1) || o.heartbeat_interval > milliseconds(10'000))
+    return bad_option(fmt::format("options.heartbeat_interval is {} ms: choose 1 to 10000 ms", o.heartbeat_interval.count()));
+  if (o.election_timeout < 3 * o.heartbeat_interval || o.election_timeout > milliseconds(100'000))
+    return bad_option(fmt::format("options.election_timeout is {} ms: choose at least three heartbeat intervals ({} ms) "
+                                  "and at most 100000 ms",
+                                  o.election_timeout.count(), 3 * o.heartbeat_interval.count()));
+  if (o.request_timeout < milliseconds(1))
+    return bad_option(fmt::format("options.request_timeout is {} ms: choose at least 1 ms", o.request_timeout.count()));
+  return {};
+}
+
+struct size_limit {
+  const char* name;
+  std::size_t value, least, most;
+};
+
+inline failure validate_sizes(const options& o) {
+  const size_limit limits[] = {
+      {"max_value_bytes", o.max_value_bytes, 0, 16 << 20},
+      {"max_pending_requests", o.max_pending_requests, 1, 1 << 24},
+      {"max_uncommitted_bytes", o.max_uncommitted_bytes, 1 << 10, std::size_t{1} << 40},
+      {"segment_bytes", o.segment_bytes, 1 << 16, std::size_t{1} << 32},
+      {"watch_history_changes", o.watch_history_changes, 0, 1 << 26},
+      {"watch_history_bytes", o.watch_history_bytes, 0, std::size_t{1} << 40},
+      {"watch_buffer_changes", o.watch_buffer_changes, 1, 1 << 26},
+      {"watch_buffer_bytes", o.watch_buffer_bytes, 1, std::size_t{1} << 40},
+  };
+  for (const size_limit& l : limits)
+    if (l.value < l.least || l.value > l.most)
+      return bad_option(fmt::format("options.{} is {}: choose {} to {}", l.name, l.value, l.least, l.most));
+  return {};
+}
+
+}  // namespace detail
+
+CONFMAN_DECL failure validate(const options& o) {
+  if (failure error = detail::validate_members(o)) return error;
+  if (o.directory.empty())
+    return detail::bad_option("options.directory is empty: name the directory in which this node keeps its log");
+  if (failure error = detail::validate_times(o)) return error;
+  return detail::validate_sizes(o);
+}
+
+CONFMAN_DECL cluster_id identify_cluster(const options& o) {
+  std::string text = o.cluster;
+  if (text.empty())
+    for (const auto& [id, address] : o.members) text += fmt::format("{}@{};", id, address);
+  const chain_hash hash = extend_chain(chain_hash(0), term_t(o.cluster.empty() ? 1 : 2), 0, text);
+  return cluster_id(hash.value() == 0 ? 1 : hash.value());
+}
+
+}  // namespace confman

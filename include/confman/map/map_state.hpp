@@ -1,0 +1,126 @@
+// The replicated state machine: applies committed entries, publishes versions, and never makes a reader wait.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "confman/config.hpp"
+#include "confman/core/entry.hpp"
+#include "confman/core/ids.hpp"
+#include "confman/map/command.hpp"
+#include "confman/map/epoch.hpp"
+#include "confman/map/map_view.hpp"
+#include "confman/map/node_pool.hpp"
+#include "confman/map/reclaimer.hpp"
+#include "confman/map/trie_editor.hpp"
+#include "confman/map/watch.hpp"
+
+namespace confman {
+
+namespace detail {
+
+// What snapshots keep alive beyond the map.
+struct map_core {
+  CONFMAN_DECL map_core();
+  CONFMAN_DECL ~map_core();
+  map_core(const map_core&) = delete;
+  map_core& operator=(const map_core&) = delete;
+
+  // The order matters: the tree and the reclaimer give their memory to the pool.
+  node_pool pool;
+  epoch_domain epochs;
+  reclaimer garbage{pool, epochs};
+  trie_editor<reclaimer> tree{pool, garbage};
+};
+
+}  // namespace detail
+
+// One writer thread calls apply(), publish() and collect(); any thread reads, without a lock and without
+// waiting.
+//
+// A batch is any number of apply() and then one publish(): readers see all of it or nothing. Applying is
+// deterministic: time and author come from the entry. Revision = log index of the entry.
+class map_state {
+ public:
+  // Counters of the writer's thread, for tests and monitoring.
+  struct memory_figures {
+    std::size_t live_records = 0;  // made and not yet given back by the map (handles may still hold others)
+    std::size_t live_nodes = 0;    // nodes and versions
+    std::size_t node_bytes = 0;
+    std::size_t backlog = 0;  // nodes and records replaced, but not yet freed
+  };
+
+  CONFMAN_DECL explicit map_state(history_limits history = {});
+  // Precondition: no guard is left. Snapshots and entries may outlive the map. Ends the watches.
+  CONFMAN_DECL ~map_state();
+  map_state(const map_state&) = delete;
+  map_state& operator=(const map_state&) = delete;
+
+  // Writer: applies one committed entry. Its index must be larger than all before. No-ops and configurations
+  // only advance the revision, as does a command that can't be decoded (code bad_command) or whose comparison
+  // fails (code compare_failed). Erasing a key that isn't there succeeds with existed = false. Throws
+  // std::bad_alloc.
+  CONFMAN_DECL apply_result apply(const entry& e);
+
+  // Writer: makes everything applied visible, at once, to readers and then to the watches. Frees a bounded
+  // amount of what earlier batches replaced. Does nothing if nothing was applied.
+  CONFMAN_DECL void publish();
+
+  // Writer: frees memory that no reader can see any more, at most about `max_work` nodes and records. Call it
+  // now and then (from a tick) while there is nothing to publish. Returns how many were freed.
+  CONFMAN_DECL std::size_t collect(std::size_t max_work = 4096);
+
+  // Writer: the last entry applied, published or not.
+  [[nodiscard]] version applied() const noexcept { return next_.at; }
+  [[nodiscard]] CONFMAN_DECL memory_figures memory() const noexcept;
+
+  // Any thread: the current version, for a few lookups (see read_guard). The first read of a thread allocates
+  // its slot.
+  [[nodiscard]] read_guard read() const { return read_guard(core_->epochs); }
+  // Any thread: one key's entry as a handle, or nothing.
+  [[nodiscard]] std::optional<map_entry> get(std::string_view key) const { return read().get(key); }
+  // Any thread: the current version, for as long as you like. Takes well under a microsecond, whatever the
+  // size.
+  [[nodiscard]] map_snapshot snapshot() const {
+    const read_guard guard = read();
+    return map_snapshot(core_, guard.state_);
+  }
+  [[nodiscard]] std::uint64_t revision() const { return read().revision(); }
+
+  // Any thread: the watches on this map.
+  [[nodiscard]] watch_hub& watches() noexcept { return watches_; }
+
+ private:
+  // The version being built.
+  struct next_version {
+    version at;
+    std::uint64_t count = 0;
+    std::uint64_t hash = 0;
+    std::uint64_t record_bytes = 0;
+  };
+
+  CONFMAN_DECL void put(const command_view& command, const record* existing);
+  CONFMAN_DECL void erase(const record* existing);
+  CONFMAN_DECL void discard(const record* replaced);
+
+  std::shared_ptr<detail::map_core> core_;
+  watch_hub watches_;
+  next_version next_;
+  bool changed_ = false;  // applied since the last publish
+  std::uint64_t published_revision_ = 0;
+  std::uint64_t records_created_ = 0;
+  std::uint64_t records_discarded_ = 0;
+  // publish() collects when this many more things are waiting than its last collect left.
+  static constexpr std::size_t collect_portion = 1024;
+  std::size_t collect_at_ = collect_portion;
+  std::size_t retired_before_ = 0;
+};
+
+}  // namespace confman
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/map/impl/map_state.ipp"
+#endif

@@ -1,0 +1,190 @@
+// The nodes of the persistent trie: two shapes, both without slack.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string_view>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
+#include "confman/config.hpp"
+#include "confman/map/limits.hpp"
+#include "confman/map/record.hpp"
+
+namespace confman::detail {
+
+struct trie_node;
+
+// A child: nothing, a record or a node, told apart by the lowest bit of the pointer.
+class trie_ref {
+ public:
+  trie_ref() = default;  // trie_ref{} is nothing; a plain declaration is uninitialised
+  explicit trie_ref(const trie_node* n) noexcept : bits_(reinterpret_cast<std::uintptr_t>(n)) {}
+  explicit trie_ref(const record* r) noexcept : bits_(reinterpret_cast<std::uintptr_t>(r) | 1) {}
+
+  [[nodiscard]] explicit operator bool() const noexcept { return bits_ != 0; }
+  [[nodiscard]] bool is_record() const noexcept { return (bits_ & 1) != 0; }
+  [[nodiscard]] const record* as_record() const noexcept {
+    return reinterpret_cast<const record*>(bits_ - 1);
+  }
+  // Only the owner of the node may change it.
+  [[nodiscard]] trie_node* as_node() const noexcept { return reinterpret_cast<trie_node*>(bits_); }
+
+  friend bool operator==(trie_ref, trie_ref) = default;
+
+ private:
+  std::uintptr_t bits_;
+};
+
+// Every key ends, as far as the trie is concerned, in a NUL byte: no key is then a prefix of another, and a
+// key that is a prefix of others is simply the child 0. That is why keys must not contain NUL.
+[[nodiscard]] inline unsigned char byte_at(std::string_view key, std::size_t place) noexcept {
+  return place < key.size() ? static_cast<unsigned char>(key[place]) : 0;
+}
+
+// Invariants:
+//   1. all keys below agree in the first `depth` bytes and differ in byte `depth`; the bytes skipped since
+//   the parent
+//      are not stored: a lookup checks the whole key once, in the record (as in a Patricia tree).
+//   2. depth grows from parent to child, so a path has at most max_key_bytes + 1 nodes.
+//   3. at least two children, ordered by their byte; no child is nothing.
+//   4. sparse: 2 to 16 sorted bytes in one or two words, then the children;
+//      dense: more than `dense_until` children, a bitmap of 256 bits, how many lie before each word, then the
+//      children.
+//   5. a node whose edit id isn't that of the running edit is immutable.
+struct trie_node {
+  static constexpr unsigned sparse_limit = 16;
+  static constexpr unsigned dense_until =
+      12;  // a shrinking dense node turns sparse here, a growing one beyond 16
+  static constexpr unsigned dense_mark = 63;
+
+  std::uint64_t head;  // edit id (48 bits), depth (10 bits), count or dense_mark (6 bits)
+
+  [[nodiscard]] std::uint64_t edit() const noexcept { return head >> 16; }
+  [[nodiscard]] std::size_t depth() const noexcept { return (head >> 6) & 1023; }
+  [[nodiscard]] bool dense() const noexcept { return (head & 63) == dense_mark; }
+  [[nodiscard]] unsigned count() const noexcept {
+    return dense() ? dense_body()->count : static_cast<unsigned>(head & 63);
+  }
+
+  // The child for `label`, or nothing.
+  [[nodiscard]] trie_ref find(unsigned char label) const noexcept {
+    const auto small = static_cast<unsigned>(head & 63);
+    if (small == dense_mark) return find_dense(label);
+    const unsigned place = sparse_place(label, small);
+    return place < small ? sparse_children(small)[place] : trie_ref{};
+  }
+
+  struct position {
+    unsigned place;  // how many children have a smaller byte
+    bool found;      // whether the child at `place` has exactly this byte
+  };
+  [[nodiscard]] position locate(unsigned char label) const noexcept {
+    if (dense()) {
+      const dense_header* d = dense_body();
+      return {dense_place(*d, label), (d->bits[label >> 6] >> (label & 63) & 1) != 0};
+    }
+    const auto small = static_cast<unsigned>(head & 63);
+    if (const unsigned place = sparse_place(label, small); place < small) return {place, true};
+    unsigned place = 0;
+    while (place < small && labels()[place] < label) ++place;
+    return {place, false};
+  }
+
+  [[nodiscard]] trie_ref child(unsigned place) const noexcept { return children()[place]; }
+  // Precondition: the caller owns this node.
+  void set_child(unsigned place, trie_ref to) noexcept { const_cast<trie_ref*>(children())[place] = to; }
+
+  [[nodiscard]] std::size_t allocated_bytes() const noexcept { return allocation_size(count(), dense()); }
+  [[nodiscard]] static std::size_t allocation_size(unsigned count, bool dense) noexcept {
+    if (dense) return sizeof(trie_node) + sizeof(dense_header) + count * sizeof(trie_ref);
+    return sizeof(trie_node) + (count > 8 ? 16 : 8) + count * sizeof(trie_ref);
+  }
+
+  // Writes count() bytes, ascending.
+  void copy_labels(unsigned char* to) const noexcept {
+    if (!dense()) {
+      std::memcpy(to, labels(), count());
+      return;
+    }
+    for (unsigned label = 0; label < 256; ++label)
+      if (dense_body()->bits[label >> 6] >> (label & 63) & 1) *to++ = static_cast<unsigned char>(label);
+  }
+
+  // Fills fresh memory of allocation_size(count, dense). `sorted` holds `count` ascending bytes.
+  void fill(std::uint64_t edit_id, std::size_t at_depth, bool as_dense, unsigned count_,
+            const unsigned char* sorted, const trie_ref* refs) noexcept {
+    head = edit_id << 16 | at_depth << 6 | (as_dense ? dense_mark : count_);
+    if (as_dense) {
+      dense_header d{};
+      for (unsigned i = 0; i < count_; ++i) d.bits[sorted[i] >> 6] |= std::uint64_t{1} << (sorted[i] & 63);
+      for (unsigned word = 1; word < 4; ++word)
+        d.before[word] = static_cast<std::uint8_t>(d.before[word - 1] + std::popcount(d.bits[word - 1]));
+      d.count = static_cast<std::uint16_t>(count_);
+      std::memcpy(const_cast<dense_header*>(dense_body()), &d, sizeof d);
+    } else {
+      std::memset(reinterpret_cast<char*>(this + 1), 0, count_ > 8 ? 16 : 8);
+      std::memcpy(reinterpret_cast<char*>(this + 1), sorted, count_);
+    }
+    std::memcpy(const_cast<trie_ref*>(children()), refs, count_ * sizeof(trie_ref));
+  }
+
+ private:
+  struct dense_header {
+    std::uint64_t bits[4];
+    std::uint8_t before[4];  // children in the words before this one
+    std::uint16_t count;
+    std::uint16_t unused;
+  };
+  static_assert(sizeof(dense_header) == 40);
+
+  [[nodiscard]] const unsigned char* labels() const noexcept {
+    return reinterpret_cast<const unsigned char*>(this + 1);
+  }
+  [[nodiscard]] const dense_header* dense_body() const noexcept {
+    return reinterpret_cast<const dense_header*>(this + 1);
+  }
+  [[nodiscard]] const trie_ref* sparse_children(unsigned count_) const noexcept {
+    return reinterpret_cast<const trie_ref*>(labels() + (count_ > 8 ? 16 : 8));
+  }
+  [[nodiscard]] const trie_ref* children() const noexcept {
+    return dense() ? reinterpret_cast<const trie_ref*>(dense_body() + 1)
+                   : sparse_children(static_cast<unsigned>(head & 63));
+  }
+
+  // The place of `label` among `count_` bytes, or anything from count_ on.
+  [[nodiscard]] unsigned sparse_place(unsigned char label, unsigned count_) const noexcept {
+#if defined(__SSE2__)
+    // 16 bytes may reach into the children, which are there (two at least); the mask drops what isn't a
+    // label.
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(labels()));
+    const auto equal = static_cast<unsigned>(
+        _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(static_cast<char>(label)))));
+    const unsigned hits = equal & ((1u << count_) - 1);
+    return hits != 0 ? static_cast<unsigned>(std::countr_zero(hits)) : sparse_limit;
+#else
+    unsigned place = 0;
+    while (place < count_ && labels()[place] != label) ++place;
+    return place < count_ ? place : sparse_limit;
+#endif
+  }
+
+  [[nodiscard]] static unsigned dense_place(const dense_header& d, unsigned char label) noexcept {
+    const std::uint64_t below = d.bits[label >> 6] & ((std::uint64_t{1} << (label & 63)) - 1);
+    return d.before[label >> 6] + static_cast<unsigned>(std::popcount(below));
+  }
+  [[nodiscard]] trie_ref find_dense(unsigned char label) const noexcept {
+    const dense_header* d = dense_body();
+    if ((d->bits[label >> 6] >> (label & 63) & 1) == 0) return trie_ref{};
+    return reinterpret_cast<const trie_ref*>(d + 1)[dense_place(*d, label)];
+  }
+};
+
+static_assert(sizeof(trie_node) == 8);
+static_assert(max_key_bytes < 1024, "a depth has 10 bits");
+
+}  // namespace confman::detail

@@ -1,0 +1,125 @@
+// What an asynchronous operation does when its token says go. Named objects, so that tokens find their executor.
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "confman/map/map_state.hpp"
+#include "confman/runtime/pending.hpp"
+
+namespace confman::detail {
+
+// Ends the wait of `operation` when the handler's slot is told to cancel.
+template <class Node, class Handler>
+void connect_cancellation(const std::shared_ptr<Node>& node, Handler& handler, std::uint64_t operation) {
+  auto slot = asio::get_associated_cancellation_slot(handler);
+  if (!slot.is_connected()) return;
+  slot.assign([weak = std::weak_ptr<Node>(node), operation](asio::cancellation_type) {
+    if (const std::shared_ptr<Node> n = weak.lock()) n->send_always(*new cancel_letter(operation));
+  });
+}
+
+template <class Node>
+class initiation {
+ public:
+  using executor_type = asio::any_io_executor;
+  explicit initiation(std::shared_ptr<Node> node) : node_(std::move(node)) {}
+  [[nodiscard]] executor_type get_executor() const noexcept { return node_->executor(); }
+
+ protected:
+  // Hands a new operation to the queue, or completes it at once (posted, as always) if it isn't taken.
+  template <class Operation>
+  void submit(Operation* operation) const {
+    if (const std::error_code refused = node_->send(*operation)) refuse(*operation, refused);
+  }
+  static void refuse(write_operation& operation, std::error_code why) { operation.complete(why, {}); }
+  static void refuse(read_operation& operation, std::error_code why) { operation.complete(why); }
+
+  std::shared_ptr<Node> node_;
+};
+
+template <class Node>
+class initiate_write : public initiation<Node> {
+ public:
+  using initiation<Node>::initiation;
+
+  template <class Handler>
+  void operator()(Handler&& handler, result<shared_bytes> command) const {
+    using handler_type = std::decay_t<Handler>;
+    using operation_type = handler_write<handler_type, asio::any_io_executor>;
+    handler_type own(std::forward<Handler>(handler));
+    const std::uint64_t id = this->node_->next_operation();
+    connect_cancellation(this->node_, own, id);
+    auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor());
+    operation->id = id;
+    if (!command) return operation->complete(command.error().code, {});
+    operation->command = *std::move(command);
+    this->submit(operation);
+  }
+};
+
+// What a read does once it is allowed: `Finish` is called with the bound handler and the error.
+template <class Node>
+class initiate_read : public initiation<Node> {
+ public:
+  using initiation<Node>::initiation;
+
+  template <class Handler, class Finish>
+  void operator()(Handler&& handler, std::optional<read_mode> mode, version token, Finish finish) const {
+    using handler_type = std::decay_t<Handler>;
+    using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
+    handler_type own(std::forward<Handler>(handler));
+    const std::uint64_t id = this->node_->next_operation();
+    connect_cancellation(this->node_, own, id);
+    auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
+    operation->id = id;
+    if (!mode) return operation->complete({});  // local
+    operation->mode = *mode;
+    operation->token = token;
+    this->submit(operation);
+  }
+};
+
+template <class Node>
+class initiate_run : public initiation<Node> {
+ public:
+  using initiation<Node>::initiation;
+
+  template <class Handler, class Finish>
+  void operator()(Handler&& handler, Finish finish) const {
+    using handler_type = std::decay_t<Handler>;
+    using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
+    handler_type own(std::forward<Handler>(handler));
+    if (auto slot = asio::get_associated_cancellation_slot(own); slot.is_connected())
+      slot.assign([weak = std::weak_ptr<Node>(this->node_)](asio::cancellation_type) {
+        if (const std::shared_ptr<Node> n = weak.lock()) n->stop();
+      });
+    this->node_->run(*make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish)));
+  }
+};
+
+// The handler takes the error alone.
+struct finish_plain {
+  template <class Bound>
+  void operator()(Bound&& bound, std::error_code code) const {
+    std::decay_t<Bound>::post(std::move(bound), code);
+  }
+};
+
+// The handler takes the error and the entry as it is now.
+template <class Node>
+struct finish_get {
+  std::shared_ptr<Node> node;
+  std::string key;
+
+  template <class Bound>
+  void operator()(Bound&& bound, std::error_code code) const {
+    std::optional<map_entry> found;
+    if (!code) found = node->map().get(key);
+    std::decay_t<Bound>::post(std::move(bound), code, std::move(found));
+  }
+};
+
+}  // namespace confman::detail

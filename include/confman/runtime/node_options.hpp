@@ -1,0 +1,41 @@
+// What the node needs to know, checked and translated from the user's options.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <string>
+
+#include "confman/error.hpp"
+#include "confman/runtime/group.hpp"
+#include "confman/storage/log_options.hpp"
+
+namespace confman {
+
+struct node_options {
+  failure invalid;      // why these options can't be used; reported when the node is run
+  group_options group;  // raft.cluster, group and self are set; incarnation and boot come from storage
+  configuration members;
+  std::string directory;
+  log_options log;
+  std::chrono::milliseconds tick{10};
+  std::chrono::milliseconds request_timeout{5000};
+  history_limits history;
+  watch_limits watch;
+  std::size_t mailbox_capacity = 1 << 16;
+  std::function<void(const failure&)> on_event;
+};
+
+// A moment of a node's life, for people and health checks. Fields may be of slightly different moments.
+struct node_status {
+  node_id id;
+  confman::role role = confman::role::follower;
+  node_id leader;  // 0: none known
+  term_t term;
+  log_index last;     // of the log
+  log_index stable;   // durable here
+  log_index commit;
+  log_index applied;
+  bool running = false;
+};
+
+}  // namespace confman

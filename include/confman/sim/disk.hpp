@@ -1,0 +1,176 @@
+// A disk that forgets what was not synced: the storage layer's `file_system`, in memory, with faults.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "confman/sim/dice.hpp"
+#include "confman/sim/effect_fuse.hpp"
+#include "confman/storage/file_system.hpp"
+
+namespace confman::sim {
+
+// What a loss of power leaves of the writes that were not synced.
+enum class survival : std::uint8_t {
+  none,  // nothing: the disk holds what was synced
+  all,   // everything
+  some,  // any subset of the 512-byte sectors, one of them possibly torn; of names likewise
+};
+
+// Each file and each directory has two images: the one that the running process sees, and the one that is on the
+// platter. A write changes the first; sync() brings a file's content and size to the second, sync_directory() the
+// names in a directory. power_off() draws what remains. The second image is kept as a difference to the first, so
+// that a write or sync costs what it touches and not the size of the file.
+//
+// Crashes inside of calls: each call burns the fuse once (see effect_fuse); a blown fuse fails this call and every
+// later one with errc::storage_failed until power_off().
+//
+// Files must not outlive the disk. Single-threaded. Deterministic.
+class disk {
+ public:
+  static constexpr std::size_t sector_bytes = 512;
+
+  class file {
+   public:
+    file() noexcept = default;
+    file(file&& other) noexcept
+        : disk_(std::exchange(other.disk_, nullptr)),
+          inode_(other.inode_),
+          powered_(other.powered_),
+          locked_(std::exchange(other.locked_, false)),
+          path_(std::move(other.path_)) {}
+    file& operator=(file&& other) noexcept {
+      std::swap(disk_, other.disk_);
+      std::swap(inode_, other.inode_);
+      std::swap(powered_, other.powered_);
+      std::swap(locked_, other.locked_);
+      std::swap(path_, other.path_);
+      return *this;
+    }
+    ~file() {
+      if (disk_ && locked_) disk_->unlock(*this);
+    }
+
+    [[nodiscard]] const std::string& path() const noexcept { return path_; }
+
+   private:
+    friend class disk;
+    disk* disk_ = nullptr;
+    std::uint32_t inode_ = 0;
+    std::uint32_t powered_ = 0;  // in which life of the disk it was opened
+    bool locked_ = false;
+    std::string path_;
+  };
+
+  // What happened to this disk since it was made.
+  struct counters {
+    std::uint64_t calls = 0;
+    std::uint64_t syncs = 0;
+    std::uint64_t losses = 0;        // power_off() that lost something
+    std::uint64_t sectors_lost = 0;  // of files whose writes were not synced
+    std::uint64_t sectors_torn = 0;
+    std::uint64_t names_lost = 0;
+    std::uint64_t errors = 0;        // calls failed by fail_after()
+  };
+
+  // `fuse` must outlive the disk.
+  disk(std::uint64_t seed, effect_fuse& fuse) : dice_(seed), fuse_(&fuse) { inodes_.resize(1); }
+  disk(const disk&) = delete;
+  disk& operator=(const disk&) = delete;
+
+  // --- the file_system concept; see storage/file_system.hpp ---
+  [[nodiscard]] CONFMAN_DECL failure make_directory(const std::string& path);
+  [[nodiscard]] CONFMAN_DECL result<std::vector<std::string>> list_directory(const std::string& path);
+  [[nodiscard]] CONFMAN_DECL failure sync_directory(const std::string& path);
+  [[nodiscard]] CONFMAN_DECL result<file> open_file(const std::string& path, open_mode mode);
+  [[nodiscard]] CONFMAN_DECL failure rename(const std::string& from, const std::string& to);
+  [[nodiscard]] CONFMAN_DECL failure remove(const std::string& path);
+  [[nodiscard]] CONFMAN_DECL result<file> lock(const std::string& path);
+  [[nodiscard]] CONFMAN_DECL result<std::uint64_t> size(file& f);
+  [[nodiscard]] CONFMAN_DECL result<std::size_t> read(file& f, std::uint64_t offset, std::span<char> into);
+  [[nodiscard]] CONFMAN_DECL failure write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces);
+  [[nodiscard]] CONFMAN_DECL failure zero_fill(file& f, std::uint64_t offset, std::uint64_t bytes);
+  [[nodiscard]] CONFMAN_DECL failure resize(file& f, std::uint64_t bytes);
+  [[nodiscard]] CONFMAN_DECL failure sync(file& f);
+
+  // --- faults ---
+
+  // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on), frees
+  // every lock. Resets neither the fuse nor the counters.
+  CONFMAN_DECL void power_off(survival mode);
+
+  // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A failed
+  // sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on Linux.
+  void fail_after(std::uint64_t calls) noexcept {
+    error_left_ = calls;
+    error_armed_ = true;
+  }
+  void stop_failing() noexcept { error_armed_ = false; }
+
+  // A disk of the same content, as a loss of power at this moment with survival::none would leave it.
+  CONFMAN_DECL void copy_durable_to(disk& other) const;
+
+  [[nodiscard]] const counters& counted() const noexcept { return counted_; }
+  // Names in all directories, as the running process sees them.
+  [[nodiscard]] std::size_t files() const noexcept { return names_.size(); }
+
+ private:
+  struct dirty_sector {
+    std::uint32_t sector;
+    bool absent;  // was beyond the durable end: reads as zeros
+    bool doomed;  // a sync of it has failed: it never gets to the platter by itself
+  };
+  struct inode {
+    std::vector<char> bytes;  // the volatile image, at least `size` and `durable_size` long
+    std::uint64_t size = 0;
+    std::uint64_t durable_size = 0;
+    std::vector<dirty_sector> dirty;         // in order of their first change since the last sync
+    std::vector<char> before;                // the durable content of each of them
+    std::vector<std::uint32_t> dirty_place;  // per sector: 1 + place in `dirty`, 0 if clean
+    bool locked = false;
+  };
+  // A change of names that a directory sync would make durable; all or nothing. Inode 0: no such name.
+  struct name_change {
+    std::string directory;
+    std::vector<std::pair<std::string, std::uint32_t>> names;
+  };
+
+  [[nodiscard]] failure trouble(const char* operation, const std::string& path, bool& lost_after);
+  [[nodiscard]] static failure no_power(const char* operation, const std::string& path);
+  [[nodiscard]] static failure refused(const char* operation, const std::string& path, const char* why);
+  [[nodiscard]] bool stale(const file& f) const noexcept { return f.disk_ != this || f.powered_ != powered_; }
+  template <class Effect>
+  [[nodiscard]] failure effect(const char* operation, const std::string& path, Effect&& perform);
+  [[nodiscard]] failure check(const char* operation, const file& f) const;
+  void unlock(const file& f) noexcept;
+  void change_names(const std::string& directory, std::vector<std::pair<std::string, std::uint32_t>> names);
+  static void apply(const name_change& change, std::map<std::string, std::uint32_t>& names);
+  static void reserve(inode& n, std::uint64_t bytes);
+  void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
+  static void clean(inode& n, bool keep_doomed);
+  void settle(inode& n, survival mode, std::uint64_t keep_per_mille);
+  static std::string parent(const std::string& path);
+
+  dice dice_;
+  effect_fuse* fuse_;
+  std::vector<inode> inodes_;  // 0 is none
+  std::map<std::string, std::uint32_t> names_;
+  std::map<std::string, std::uint32_t> durable_names_;
+  std::vector<name_change> changes_;
+  std::map<std::string, bool> directories_;
+  std::uint32_t powered_ = 1;
+  std::uint64_t error_left_ = 0;
+  bool error_armed_ = false;
+  counters counted_;
+};
+
+static_assert(file_system<disk>);
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/disk.ipp"
+#endif

@@ -1,0 +1,30 @@
+// What can happen in a simulated world.
+#pragma once
+
+#include <cstdint>
+
+namespace confman::sim {
+
+enum class event_kind : std::uint8_t {
+  tick,       // a node's clock
+  deliver,    // a message arrives
+  pump,       // a node drains its queue
+  append,     // a write reaches the node's page cache
+  sync,       // ... and its platter
+  persisted,  // the node hears of it
+  maintain,   // the node's disk thread has nothing to do
+  restart,
+  resume,
+  client,   // a client starts something
+  trouble,  // a fault strikes
+  heal,     // the network heals
+};
+
+struct event {
+  event_kind kind = event_kind::tick;
+  std::uint8_t node = 0;   // whose; 0: the world's
+  std::uint32_t run = 0;   // of which life of the node, where that matters
+  std::uint32_t slot = 0;  // which message or client
+};
+
+}  // namespace confman::sim

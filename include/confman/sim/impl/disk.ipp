@@ -1,0 +1,336 @@
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+
+#include "confman/sim/disk.hpp"
+
+namespace confman::sim {
+
+CONFMAN_DECL failure disk::no_power(const char* operation, const std::string& path) {
+  return {errc::storage_failed, std::string(operation) + " " + path + ": simulated loss of power"};
+}
+
+CONFMAN_DECL failure disk::refused(const char* operation, const std::string& path, const char* why) {
+  return {errc::storage_failed, std::string(operation) + " " + path + ": " + why};
+}
+
+// Performs one call: power may go before or after it, or the disk may refuse it.
+template <class Effect>
+failure disk::effect(const char* operation, const std::string& path, Effect&& perform) {
+  ++counted_.calls;
+  const effect_fuse::spark spark = fuse_->burn();
+  if (spark == effect_fuse::spark::before) return no_power(operation, path);
+  const bool bad = error_armed_ && error_left_-- == 0;
+  if (bad) {
+    error_armed_ = false;
+    ++counted_.errors;
+  }
+  if (failure f = perform(bad)) return f;
+  if (bad) return refused(operation, path, "simulated input/output error");
+  if (spark == effect_fuse::spark::after) return no_power(operation, path);
+  return {};
+}
+
+CONFMAN_DECL failure disk::check(const char* operation, const file& f) const {
+  if (stale(f)) return refused(operation, f.path(), "the file was opened before a loss of power, or never");
+  return {};
+}
+
+CONFMAN_DECL std::string disk::parent(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash);
+}
+
+CONFMAN_DECL failure disk::make_directory(const std::string& path) {
+  return effect("make directory", path, [&](bool bad) -> failure {
+    if (!bad)
+      for (std::string at = path; directories_.emplace(at, true).second && at.find('/') != std::string::npos;)
+        at = parent(at);
+    return {};
+  });
+}
+
+CONFMAN_DECL result<std::vector<std::string>> disk::list_directory(const std::string& path) {
+  std::vector<std::string> found;
+  const failure f = effect("list directory", path, [&](bool) -> failure {
+    if (directories_.find(path) == directories_.end()) return refused("list directory", path, "no such directory");
+    const std::string prefix = path + "/";
+    for (auto it = names_.lower_bound(prefix); it != names_.end(); ++it) {
+      if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+      if (it->first.find('/', prefix.size()) == std::string::npos) found.push_back(it->first.substr(prefix.size()));
+    }
+    return {};
+  });
+  if (f) return f;
+  // A real directory promises no order.
+  for (std::size_t i = found.size(); i > 1; --i) std::swap(found[i - 1], found[dice_.below(i)]);
+  return found;
+}
+
+CONFMAN_DECL void disk::apply(const name_change& change, std::map<std::string, std::uint32_t>& names) {
+  for (const auto& [name, to] : change.names) {
+    if (to == 0)
+      names.erase(name);
+    else
+      names[name] = to;
+  }
+}
+
+CONFMAN_DECL void disk::change_names(const std::string& directory,
+                                     std::vector<std::pair<std::string, std::uint32_t>> names) {
+  changes_.push_back({directory, std::move(names)});
+  apply(changes_.back(), names_);
+}
+
+CONFMAN_DECL failure disk::sync_directory(const std::string& path) {
+  return effect("sync directory", path, [&](bool bad) -> failure {
+    if (bad) return {};
+    std::vector<name_change> kept;
+    for (name_change& change : changes_) {
+      if (change.directory == path)
+        apply(change, durable_names_);
+      else
+        kept.push_back(std::move(change));
+    }
+    changes_ = std::move(kept);
+    return {};
+  });
+}
+
+CONFMAN_DECL result<disk::file> disk::open_file(const std::string& path, open_mode mode) {
+  file opened;
+  const failure f = effect("open", path, [&](bool bad) -> failure {
+    const auto it = names_.find(path);
+    if (it == names_.end()) {
+      if (mode == open_mode::existing) return refused("open", path, "no such file");
+      if (bad) return {};
+      inodes_.emplace_back();
+      change_names(parent(path), {{path, static_cast<std::uint32_t>(inodes_.size() - 1)}});
+      opened.inode_ = static_cast<std::uint32_t>(inodes_.size() - 1);
+    } else {
+      opened.inode_ = it->second;
+    }
+    return {};
+  });
+  if (f) return f;
+  opened.disk_ = this;
+  opened.powered_ = powered_;
+  opened.path_ = path;
+  return opened;
+}
+
+CONFMAN_DECL failure disk::rename(const std::string& from, const std::string& to) {
+  return effect("rename", from, [&](bool bad) -> failure {
+    const auto it = names_.find(from);
+    if (it == names_.end()) return refused("rename", from, "no such file");
+    if (!bad) change_names(parent(to), {{from, 0}, {to, it->second}});
+    return {};
+  });
+}
+
+CONFMAN_DECL failure disk::remove(const std::string& path) {
+  return effect("remove", path, [&](bool bad) -> failure {
+    if (names_.find(path) == names_.end()) return refused("remove", path, "no such file");
+    if (!bad) change_names(parent(path), {{path, 0}});
+    return {};
+  });
+}
+
+CONFMAN_DECL result<disk::file> disk::lock(const std::string& path) {
+  result<file> opened = open_file(path, open_mode::create);
+  if (!opened) return opened;
+  if (inodes_[opened->inode_].locked) return failure(errc::directory_in_use, path + " is locked");
+  inodes_[opened->inode_].locked = true;
+  opened->locked_ = true;
+  return opened;
+}
+
+CONFMAN_DECL void disk::unlock(const file& f) noexcept {
+  if (!stale(f)) inodes_[f.inode_].locked = false;
+}
+
+CONFMAN_DECL result<std::uint64_t> disk::size(file& f) {
+  if (failure bad = check("size of", f)) return bad;
+  if (failure bad = effect("size of", f.path(), [](bool) -> failure { return {}; })) return bad;
+  return inodes_[f.inode_].size;
+}
+
+CONFMAN_DECL result<std::size_t> disk::read(file& f, std::uint64_t offset, std::span<char> into) {
+  if (failure bad = check("read", f)) return bad;
+  std::size_t count = 0;
+  const failure bad = effect("read", f.path(), [&](bool) -> failure {
+    const inode& n = inodes_[f.inode_];
+    if (offset >= n.size) return {};
+    count = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), n.size - offset));
+    if (count != 0) std::memcpy(into.data(), n.bytes.data() + offset, count);
+    return {};
+  });
+  if (bad) return bad;
+  return count;
+}
+
+CONFMAN_DECL void disk::reserve(inode& n, std::uint64_t bytes) {
+  const std::size_t sectors = static_cast<std::size_t>((bytes + sector_bytes - 1) / sector_bytes);
+  if (n.dirty_place.size() >= sectors) return;
+  n.dirty_place.resize(sectors, 0);
+  n.bytes.resize(sectors * sector_bytes, 0);
+}
+
+// Called before a change: keeps what the platter holds of these sectors.
+CONFMAN_DECL void disk::touch(inode& n, std::uint64_t offset, std::uint64_t bytes) {
+  if (bytes == 0) return;
+  reserve(n, offset + bytes);
+  for (std::uint64_t s = offset / sector_bytes; s <= (offset + bytes - 1) / sector_bytes; ++s) {
+    char* const current = n.bytes.data() + s * sector_bytes;
+    std::uint32_t& place = n.dirty_place[static_cast<std::size_t>(s)];
+    if (place != 0) {
+      dirty_sector& known = n.dirty[place - 1];
+      known.doomed = false;
+      if (!dice_.chance(250)) continue;
+      // The kernel may have written the earlier change back by itself.
+      known.absent = false;
+      std::memcpy(n.before.data() + (place - 1) * sector_bytes, current, sector_bytes);
+      continue;
+    }
+    const bool absent = s * sector_bytes >= n.durable_size;
+    n.dirty.push_back({static_cast<std::uint32_t>(s), absent, false});
+    place = static_cast<std::uint32_t>(n.dirty.size());
+    const std::size_t end = n.before.size();
+    n.before.resize(end + sector_bytes);
+    if (!absent) std::memcpy(n.before.data() + end, current, sector_bytes);
+  }
+}
+
+CONFMAN_DECL failure disk::write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces) {
+  if (failure bad = check("write", f)) return bad;
+  return effect("write", f.path(), [&](bool) -> failure {
+    inode& n = inodes_[f.inode_];
+    std::uint64_t bytes = 0;
+    for (const std::string_view piece : pieces) bytes += piece.size();
+    touch(n, offset, bytes);
+    for (const std::string_view piece : pieces) {
+      if (piece.empty()) continue;
+      std::memcpy(n.bytes.data() + offset, piece.data(), piece.size());
+      offset += piece.size();
+    }
+    n.size = std::max(n.size, offset);
+    return {};
+  });
+}
+
+CONFMAN_DECL failure disk::zero_fill(file& f, std::uint64_t offset, std::uint64_t bytes) {
+  if (failure bad = check("zero", f)) return bad;
+  return effect("zero", f.path(), [&](bool) -> failure {
+    inode& n = inodes_[f.inode_];
+    touch(n, offset, bytes);
+    if (bytes != 0) std::memset(n.bytes.data() + offset, 0, static_cast<std::size_t>(bytes));
+    n.size = std::max(n.size, offset + bytes);
+    return {};
+  });
+}
+
+CONFMAN_DECL failure disk::resize(file& f, std::uint64_t bytes) {
+  if (failure bad = check("resize", f)) return bad;
+  return effect("resize", f.path(), [&](bool) -> failure {
+    inode& n = inodes_[f.inode_];
+    if (bytes < n.size) {
+      touch(n, bytes, n.size - bytes);
+      std::memset(n.bytes.data() + bytes, 0, static_cast<std::size_t>(n.size - bytes));
+    }
+    reserve(n, bytes);
+    n.size = bytes;
+    return {};
+  });
+}
+
+CONFMAN_DECL void disk::clean(inode& n, bool keep_doomed) {
+  std::vector<dirty_sector> kept;
+  std::vector<char> kept_before;
+  for (std::size_t i = 0; i < n.dirty.size(); ++i) {
+    n.dirty_place[n.dirty[i].sector] = 0;
+    if (!keep_doomed || !n.dirty[i].doomed) continue;
+    kept.push_back(n.dirty[i]);
+    const char* const old = n.before.data() + i * sector_bytes;
+    kept_before.insert(kept_before.end(), old, old + sector_bytes);
+    n.dirty_place[n.dirty[i].sector] = static_cast<std::uint32_t>(kept.size());
+  }
+  n.dirty.clear();
+  n.before.clear();
+  if (kept.empty()) return;
+  n.dirty = std::move(kept);
+  n.before = std::move(kept_before);
+}
+
+CONFMAN_DECL failure disk::sync(file& f) {
+  if (failure bad = check("sync", f)) return bad;
+  return effect("sync", f.path(), [&](bool bad) -> failure {
+    inode& n = inodes_[f.inode_];
+    ++counted_.syncs;
+    if (bad) {
+      for (dirty_sector& d : n.dirty) d.doomed = true;
+      return {};
+    }
+    clean(n, true);
+    n.durable_size = n.size;
+    return {};
+  });
+}
+
+CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_mille) {
+  const auto survives = [&] {
+    return mode == survival::all || (mode == survival::some && dice_.chance(keep_per_mille));
+  };
+  const std::uint64_t size = n.size == n.durable_size || survives() ? n.size : n.durable_size;
+  // At most one sector was under the head when the power went.
+  const std::size_t torn = mode == survival::some ? dice_.below(2 * n.dirty.size() + 1) : n.dirty.size();
+  for (std::size_t i = 0; i < n.dirty.size(); ++i) {
+    if (survives() && i != torn) continue;
+    char* const now = n.bytes.data() + n.dirty[i].sector * sector_bytes;
+    const char* const old = n.before.data() + i * sector_bytes;
+    const std::size_t cut = i == torn ? dice_.below(sector_bytes) : 0;
+    ++(i == torn ? counted_.sectors_torn : counted_.sectors_lost);
+    if (n.dirty[i].absent)
+      std::memset(now + cut, 0, sector_bytes - cut);
+    else
+      std::memcpy(now + cut, old + cut, sector_bytes - cut);
+  }
+  clean(n, false);
+  if (size < n.bytes.size()) std::memset(n.bytes.data() + size, 0, n.bytes.size() - size);
+  n.size = n.durable_size = size;
+  n.locked = false;
+}
+
+CONFMAN_DECL void disk::power_off(survival mode) {
+  const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
+  const std::uint64_t keep = dice_.pick<std::uint64_t>(100, 500, 900);
+  for (inode& n : inodes_) settle(n, mode, keep);
+  for (const name_change& change : changes_) {
+    if (mode == survival::all || (mode == survival::some && dice_.chance(keep)))
+      apply(change, durable_names_);
+    else
+      ++counted_.names_lost;
+  }
+  changes_.clear();
+  names_ = durable_names_;
+  ++powered_;
+  error_armed_ = false;
+  if (counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost != lost) ++counted_.losses;
+  // What no name leads to any more is free.
+  std::vector<bool> named(inodes_.size(), false);
+  for (const auto& [name, at] : names_) named[at] = true;
+  for (std::size_t i = 1; i < inodes_.size(); ++i)
+    if (!named[i]) inodes_[i] = inode{};
+}
+
+CONFMAN_DECL void disk::copy_durable_to(disk& other) const {
+  other.inodes_ = inodes_;
+  other.names_ = names_;
+  other.durable_names_ = durable_names_;
+  other.changes_ = changes_;
+  other.directories_ = directories_;
+  other.powered_ = powered_;
+  other.power_off(survival::none);
+}
+
+}  // namespace confman::sim

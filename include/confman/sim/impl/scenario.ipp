@@ -1,0 +1,121 @@
+#pragma once
+
+#include <algorithm>
+
+#include "confman/sim/dice.hpp"
+#include "confman/sim/scenario.hpp"
+
+namespace confman::sim {
+
+namespace detail {
+
+inline void draw_cluster(scenario& s, dice& d) {
+  s.nodes = d.chance(60) ? 1 : d.chance(400) ? 5 : 3;
+  const auto pace = d.below(4);
+  s.heartbeat_ticks = pace == 0 ? 1 : pace == 1 ? 2 : 3;
+  s.election_ticks = static_cast<std::uint32_t>(pace == 0 ? 6 : pace == 1 ? 10 : 15);
+  s.drift = d.pick<unsigned>(0, 10, 50, 200);
+  s.pump_delay = d.pick<micros>(0, 0, 50, 500);
+  // Small limits make a follower fall behind in steps that a crash can come between.
+  if (d.chance(400)) s.max_append_entries = d.between(1, 4);
+  if (d.chance(150)) s.max_append_bytes = d.pick<std::size_t>(1, 200, 1000);
+  if (d.chance(300)) s.max_window_appends = d.between(1, 3);
+  if (d.chance(200)) s.max_apply_entries = d.between(1, 8);
+  if (d.chance(100)) s.max_uncommitted_entries = d.between(2, 16);
+}
+
+inline void draw_network(scenario& s, dice& d) {
+  const micros shortest = s.tick * s.election_ticks;
+  s.latency = d.pick<micros>(100, 500, 1000, 5000);
+  s.jitter = d.pick<micros>(100, 1000, 5000, shortest / 8, shortest / 2);
+  s.in_order = d.chance(400);
+  s.encode = d.chance(300);
+  if (d.chance(500)) s.loss = static_cast<unsigned>(d.pick(5, 20, 100, 250));
+  if (d.chance(500)) s.duplication = static_cast<unsigned>(d.pick(10, 50, 200));
+  if (d.chance(300)) s.replay = static_cast<unsigned>(d.pick(2, 10, 50));
+}
+
+inline void draw_disks(scenario& s, dice& d) {
+  s.append_time = d.pick<micros>(10, 50, 500);
+  s.sync_time = d.pick<micros>(100, 500, 3000, 20'000);
+  s.segment_bytes = d.pick<std::uint64_t>(1, 2, 4, 16, 64) << 10;
+  s.recycled_segments = static_cast<std::size_t>(d.pick(0, 1, 2));
+  s.prepare_ahead = d.coin();
+  s.maintain = d.coin();
+}
+
+inline void draw_clients(scenario& s, dice& d) {
+  s.clients = static_cast<unsigned>(d.between(1, 6));
+  s.keys = static_cast<unsigned>(d.between(1, 8));
+  s.think_time = d.pick<micros>(20'000, 60'000, 200'000) * s.clients;
+  s.burst = d.chance(300) ? static_cast<unsigned>(d.pick(4, 16)) : 1;
+  s.think_time *= s.burst;
+  s.max_value_bytes = d.pick<std::size_t>(16, 64, 64, 600, 3000);
+  s.reads = static_cast<unsigned>(d.pick(100, 400, 700));
+}
+
+}  // namespace detail
+
+CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
+  // Neighbouring seeds must not give neighbouring worlds.
+  dice d = dice(seed).fork(seed * 2 + 1);
+  scenario s;
+  s.seed = seed;
+  detail::draw_cluster(s, d);
+  detail::draw_network(s, d);
+  detail::draw_disks(s, d);
+  detail::draw_clients(s, d);
+  // A subset of the faults: all at once hide each other's consequences.
+  const auto density = d.pick<std::uint64_t>(200, 400, 700);
+  for (unsigned i = 0; i < fault::kinds; ++i)
+    if (d.chance(density)) s.faults |= fault::set{1} << i;
+  const micros timeout = s.election_timeout();
+  s.fault_interval = timeout * d.pick<micros>(2, 5, 10, 30) / 4;
+  s.down_time = timeout * d.pick<micros>(1, 2, 8) / 2;
+  s.safety = timeout * d.between(20, 60);
+  return s;
+}
+
+CONFMAN_DECL std::string scenario::describe() const {
+  std::string text;
+  const auto add = [&text](const char* name, std::uint64_t value) {
+    text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
+  };
+  add("seed", seed);
+  add("nodes", nodes);
+  add("heartbeat_ticks", heartbeat_ticks);
+  add("election_ticks", election_ticks);
+  add("drift", drift);
+  add("pump_delay", pump_delay);
+  add("max_append_entries", max_append_entries);
+  add("max_append_bytes", max_append_bytes);
+  add("max_window_appends", max_window_appends);
+  add("max_apply_entries", max_apply_entries);
+  add("max_uncommitted_entries", max_uncommitted_entries);
+  add("latency", latency);
+  add("jitter", jitter);
+  add("in_order", in_order);
+  add("encode", encode);
+  add("loss", loss);
+  add("duplication", duplication);
+  add("replay", replay);
+  add("append_time", append_time);
+  add("sync_time", sync_time);
+  add("segment_bytes", segment_bytes);
+  add("recycled_segments", recycled_segments);
+  add("prepare_ahead", prepare_ahead);
+  add("maintain", maintain);
+  add("clients", clients);
+  add("keys", keys);
+  add("think_time", think_time);
+  add("burst", burst);
+  add("max_value_bytes", max_value_bytes);
+  add("reads", reads);
+  add("faults", faults);
+  add("fault_interval", fault_interval);
+  add("down_time", down_time);
+  add("safety", safety);
+  return text;
+}
+
+}  // namespace confman::sim

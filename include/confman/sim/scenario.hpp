@@ -1,0 +1,90 @@
+// What a seed stands for: the size of a world, its speeds and limits, and which faults strike it how often.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "confman/config.hpp"
+#include "confman/sim/timeline.hpp"
+
+namespace confman::sim {
+
+// Kinds of trouble that a scenario may allow; a set of bits.
+struct fault {
+  using set = std::uint32_t;
+  static constexpr set crash = 1 << 0;          // a node loses power at some moment
+  static constexpr set effect_crash = 1 << 1;   // a node loses power in the middle of an effect, see effect_fuse
+  static constexpr set recovery_crash = 1 << 2; // ... while it recovers
+  static constexpr set power_loss = 1 << 3;     // all nodes at once
+  static constexpr set pause = 1 << 4;          // a process stops for a while, and its messages wait
+  static constexpr set stall = 1 << 5;          // a disk takes very long
+  static constexpr set disk_error = 1 << 6;     // a call to a disk fails
+  static constexpr set partition = 1 << 7;      // links are cut: in two parts, one way, one node, a bridge, a ring
+  static constexpr set leader_cut = 1 << 8;     // a leader reaches only some followers, and then crashes
+  static constexpr set leader_crash = 1 << 9;   // leaders crash within a few effects after their election
+  static constexpr unsigned kinds = 10;
+};
+
+// All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing alone.
+struct scenario {
+  std::uint64_t seed = 1;
+
+  // the cluster
+  unsigned nodes = 3;
+  micros tick = 10'000;
+  std::uint32_t heartbeat_ticks = 3;
+  std::uint32_t election_ticks = 15;
+  unsigned drift = 0;                        // a node's ticks are up to this much faster or slower
+  micros pump_delay = 0;                     // inputs that come within this time share one drain of the queue
+  std::size_t max_append_entries = 4096;
+  std::size_t max_append_bytes = 1 << 20;
+  std::size_t max_window_appends = 256;
+  std::size_t max_apply_entries = 4096;
+  std::size_t max_uncommitted_entries = 1 << 16;
+
+  // the network
+  micros latency = 500;
+  micros jitter = 500;
+  bool in_order = true;  // per link, as one TCP connection delivers
+  bool encode = true;    // messages travel as bytes, through the real codec
+  unsigned loss = 0;
+  unsigned duplication = 0;
+  unsigned replay = 0;  // an old message is delivered again, up to many election timeouts later
+
+  // the disks
+  micros append_time = 50;
+  micros sync_time = 500;
+  std::uint64_t segment_bytes = 64 << 10;
+  std::size_t recycled_segments = 2;
+  bool prepare_ahead = true;
+  bool maintain = true;  // log::maintain() is called while a log is idle
+
+  // the clients
+  unsigned clients = 3;
+  unsigned keys = 4;
+  micros think_time = 50'000;  // between two operations of a client, on average
+  unsigned burst = 1;          // operations that a client may start at once
+  std::size_t max_value_bytes = 64;
+  unsigned reads = 400;  // of 1,000 operations
+
+  // the trouble
+  fault::set faults = 0;
+  micros fault_interval = 500'000;
+  micros down_time = 300'000;  // of a crashed node, at most (sometimes longer)
+  micros safety = 15'000'000;  // how long trouble lasts before the cluster is healed
+
+  // Draws a world from a seed: equal seeds, equal worlds.
+  [[nodiscard]] CONFMAN_DECL static scenario draw(std::uint64_t seed);
+
+  // The longest that a node waits for a leader before it campaigns, on the slowest clock.
+  [[nodiscard]] micros election_timeout() const noexcept {
+    return 2 * tick * election_ticks * (1000 + drift) / 1000;
+  }
+  [[nodiscard]] CONFMAN_DECL std::string describe() const;
+};
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/scenario.ipp"
+#endif

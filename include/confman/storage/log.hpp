@@ -1,0 +1,560 @@
+// The write-ahead log of one node: segmented, preallocated, recycled, strictly synchronous.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "confman/core/hard_state.hpp"
+#include "confman/storage/concepts.hpp"
+#include "confman/storage/log_directory.hpp"
+#include "confman/storage/log_replay.hpp"
+
+namespace confman {
+
+// A journal of write batches in a directory of its own. One thread at a time; no thread of its own, no lock,
+// no clock. Everything it does to the disk goes through FileSystem, which must outlive it. Format:
+// docs/format/log.md.
+//
+// Invariants:
+//   1. A batch is found after a crash wholly or not at all; after sync() succeeded, wholly.
+//   2. The writes of a batch begin only after every batch before the last sync() is durable, so that at most
+//   what was
+//      appended since the last sync() can be torn.
+//   3. After a failed write or sync nothing is written and nothing is synced any more.
+template <file_system FileSystem>
+class log {
+ public:
+  // Opens or creates the log in `directory` and replays it into `out`. When it returns a log, everything in
+  // `out` is durable, including the boot counter, and the directory is locked until the log is destroyed.
+  // Errors: bad_option, directory_in_use, wrong_cluster, wrong_node, format_unsupported, log_damaged (with
+  // these nothing on disk has been changed), storage_failed (the disk refused something).
+  [[nodiscard]] static result<log> open(FileSystem& fs, std::string directory, const log_options& options,
+                                        recovered_log& out) {
+    log opened(fs, std::move(directory), options);
+    if (failure f = opened.directory_.claim()) return f;
+    out = {};
+    if (failure f = opened.recover(out)) return f;
+    return result<log>(std::move(opened));
+  }
+
+  // Writes the batch, in one gather write, without syncing it. Payloads of less than 512 bytes are copied
+  // once, larger ones are not. A batch is never split: one that is larger than a segment gets a segment of
+  // its size. Errors: value_too_large (an entry above max_entry_bytes; nothing happened), storage_failed (the
+  // log has stopped).
+  [[nodiscard]] failure append(const write_batch& batch) {
+    if (failed_) return stopped();
+    if (batch.empty()) return {};
+    for (const entry& e : batch.entries)
+      if (e.payload.size() > options_.max_entry_bytes)
+        return {errc::value_too_large,
+                "entry " + std::to_string(e.index.value()) + " has " + std::to_string(e.payload.size()) +
+                    " bytes, log_options.max_entry_bytes is " + std::to_string(options_.max_entry_bytes)};
+    if (failure f = check(batch)) return fail(std::move(f));
+    const std::uint64_t frame = encode(batch);
+    const bool void_all =
+        batch.truncate_from && *batch.truncate_from == start_.index + 1 && segments_.size() > 1;
+    if (void_all || frame + log_format::frame_header_bytes > active().capacity - offset_)
+      if (failure f = roll(frame)) return fail(std::move(f));
+    if (void_all) release_to_ = active().sequence;
+    if (failure f = write_frame(records_, 0)) return fail(std::move(f));
+    content_frame_ = next_frame_ - 1;
+    remember(batch);
+    if (options_.prepare_ahead)
+      if (const std::uint64_t target = 2 * offset_; target >= prepared_ + step_) {
+        directory_.prepare(target, step_);
+        prepared_ += step_;
+      }
+    return {};
+  }
+
+  // Makes every batch appended so far durable. At most one sync of one file.
+  // Errors: storage_failed; the log has stopped then, and what was appended since the last sync may or may
+  // not be found at the next open.
+  [[nodiscard]] failure sync() {
+    if (failed_) return stopped();
+    if (failure f = sync_active()) return fail(std::move(f));
+    if (release_to_ == 0) return {};
+    const std::uint64_t keep = std::exchange(release_to_, 0), first = segments_.front().sequence;
+    if (keep <= first) return {};
+    if (failure f = release(static_cast<std::size_t>(keep - first))) return fail(std::move(f));
+    return {};
+  }
+
+  // Work for when nothing is waiting: notes on disk that the last batch was synced (so that damage to it
+  // can't pass for a torn tail later), and prepares the next segment, 1/64 of it at a time. Calling it is
+  // optional. Returns true when there is more to do. Errors: storage_failed.
+  [[nodiscard]] result<bool> maintain() {
+    if (failed_) return stopped();
+    if (vouched_ < content_frame_ && synced_ >= content_frame_ &&
+        active().capacity - offset_ >= 2 * log_format::frame_header_bytes) {
+      start_frame();
+      if (failure f = write_frame(0, 0)) return fail(std::move(f));
+    }
+    directory_.prepare(options_.segment_bytes, step_);
+    return directory_.preparable();
+  }
+
+  // Entries before `index` are no longer needed (a durable snapshot holds them): frees the segments that hold
+  // nothing else. Entries from `index` on are kept, and so may be some before it. Syncs the identity file if
+  // it frees anything. Precondition: no later batch truncates at or before an entry that was released.
+  // Errors: storage_failed.
+  [[nodiscard]] failure release_before(log_index index) {
+    if (failed_) return stopped();
+    std::size_t keep = 0;
+    for (std::size_t i = 1; i < segments_.size(); ++i)
+      if (segments_[i].base.index < index && segments_[i].can_be_first) keep = i;
+    if (keep == 0) return {};
+    if (failure f = release(keep)) return fail(std::move(f));
+    const log_format::anchor start = segments_.front().base;
+    hashes_.erase(hashes_.begin(), hashes_.begin() + static_cast<std::ptrdiff_t>(start.index - start_.index));
+    start_ = start;
+    return {};
+  }
+
+  [[nodiscard]] log_index first_index() const noexcept { return start_.index + 1; }  // the oldest entry kept
+  [[nodiscard]] log_index last_index() const noexcept { return start_.index + hashes_.size(); }
+  [[nodiscard]] std::size_t segment_count() const noexcept { return segments_.size(); }
+
+ private:
+  using file = typename FileSystem::file;
+
+  static constexpr std::size_t copy_limit = 512;  // smaller payloads are copied
+
+  struct segment_info {
+    std::uint64_t sequence = 0;
+    std::uint64_t capacity = 0;
+    log_format::anchor base;  // the last entry before it
+    bool can_be_first =
+        true;  // nothing in it or after it voids an entry before it, so that a replay can begin here
+  };
+
+  log(FileSystem& fs, std::string directory, const log_options& options)
+      : fs_(&fs),
+        options_(options),
+        directory_(fs, std::move(directory), options),
+        step_(std::max<std::uint64_t>(options.segment_bytes / 64, 512)) {}
+
+  [[nodiscard]] const segment_info& active() const noexcept { return segments_.back(); }
+
+  [[nodiscard]] failure stopped() const {
+    return {errc::storage_failed,
+            "the log in " + directory_.path() + " has stopped after an earlier failure: " + failed_.what};
+  }
+
+  failure fail(failure f) {
+    failed_ = {errc::storage_failed, std::move(f.what)};
+    return failed_;
+  }
+
+  // ---- append
+
+  [[nodiscard]] chain_hash hash_at(log_index index) const noexcept {
+    return index == start_.index ? start_.hash : hashes_[index - (start_.index + 1)];
+  }
+
+  // A batch that doesn't continue the log could be written but never replayed: better to stop now.
+  [[nodiscard]] failure check(const write_batch& batch) const {
+    const auto misplaced = [this](const char* what, log_index index) {
+      return failure(errc::storage_failed,
+                     std::string("refused to write ") + what + " " + std::to_string(index.value()) +
+                         " to the log in " + directory_.path() + ", which holds entries " +
+                         std::to_string(first_index().value()) + " to " +
+                         std::to_string(last_index().value()) +
+                         ": it does not continue the log; this is a bug, please report it");
+    };
+    log_index before = last_index();
+    if (batch.truncate_from) {
+      if (*batch.truncate_from <= start_.index || *batch.truncate_from > before + 1)
+        return misplaced("a truncation from entry", *batch.truncate_from);
+      before = *batch.truncate_from - 1;
+    }
+    chain_hash hash = hash_at(before);
+    for (const entry& e : batch.entries) {
+      if (e.index != ++before) return misplaced("entry", e.index);
+      hash = extend_chain(hash, e.term, static_cast<std::uint8_t>(e.type), e.payload.view());
+      if (e.hash != hash) return misplaced("entry (with another chain hash)", e.index);
+    }
+    return {};
+  }
+
+  // Fills pieces_ and buffer_ with the frame of the batch; the frame header comes last, in write_frame(). The
+  // views point into the batch and into buffer_, which doesn't grow meanwhile. Returns the frame's size.
+  std::uint64_t encode(const write_batch& batch) {
+    namespace format = log_format;
+    std::size_t room =
+        format::frame_header_bytes + format::truncate_bytes + format::state_bytes + format::alignment;
+    for (const entry& e : batch.entries)
+      room += format::entry_head_bytes + (e.payload.size() < copy_limit ? e.payload.size() : 0);
+    start_frame(room);
+    char* const begin = buffer_.data();
+    char* run = begin;
+    char* at = begin + format::frame_header_bytes;
+    std::uint64_t bytes = 0;
+    const auto end_run = [&] {
+      pieces_.emplace_back(run, static_cast<std::size_t>(at - run));
+      bytes += pieces_.back().size();
+      run = at;
+    };
+    if (batch.truncate_from) {
+      format::put_truncate(at, *batch.truncate_from);
+      at += format::truncate_bytes;
+    }
+    for (const entry& e : batch.entries) {
+      format::put_entry(at, e);
+      at += format::entry_head_bytes;
+      if (e.payload.size() >= copy_limit) {
+        end_run();
+        pieces_.push_back(e.payload.view());
+        bytes += e.payload.size();
+      } else if (!e.payload.empty()) {
+        at = std::copy(e.payload.data(), e.payload.data() + e.payload.size(), at);
+      }
+    }
+    if (batch.state) {
+      format::put_state(at, *batch.state);
+      at += format::state_bytes;
+    }
+    const std::uint64_t unpadded = bytes + static_cast<std::uint64_t>(at - run);
+    at = std::fill_n(at, format::align(unpadded) - unpadded, '\0');
+    if (at != run) end_run();
+    records_ = static_cast<std::uint32_t>((batch.truncate_from ? 1 : 0) + batch.entries.size() +
+                                          (batch.state ? 1 : 0));
+    frame_bytes_ = bytes;
+    return bytes;
+  }
+
+  // An empty frame in buffer_, with room for `room` bytes.
+  void start_frame(std::size_t room = log_format::frame_header_bytes) {
+    if (buffer_.size() < room) buffer_.resize(room);
+    pieces_.clear();
+    frame_bytes_ = 0;
+  }
+
+  // Writes the frame in pieces_ (or, without any, an empty one) at the end of the active segment.
+  [[nodiscard]] failure write_frame(std::uint32_t records, std::uint32_t flags) {
+    if (pieces_.empty()) {
+      pieces_.emplace_back(buffer_.data(), log_format::frame_header_bytes);
+      frame_bytes_ = log_format::frame_header_bytes;
+    }
+    const std::uint32_t seed =
+        log_format::place(directory_.who().incarnation, active().sequence).seed(offset_);
+    log_format::frame_header header;
+    header.number = next_frame_;
+    header.synced = synced_;
+    header.body_bytes = frame_bytes_ - log_format::frame_header_bytes;
+    header.previous = link_;
+    header.flags = flags;
+    header.records = records;
+    header.body_checksum = crc32c(seed, pieces_.front().substr(log_format::frame_header_bytes));
+    for (std::size_t i = 1; i < pieces_.size(); ++i)
+      header.body_checksum = crc32c(header.body_checksum, pieces_[i]);
+    log_format::encode(buffer_.data(), header, seed);
+    unsynced_ = true;
+    if (failure f = fs_->write(*file_, offset_, pieces_)) return f;
+    offset_ += frame_bytes_;
+    link_ = header.checksum;
+    vouched_ = synced_;
+    ++next_frame_;
+    return {};
+  }
+
+  void remember(const write_batch& batch) {
+    if (batch.truncate_from) {
+      hashes_.resize(*batch.truncate_from - (start_.index + 1));
+      note_truncation(*batch.truncate_from, segments_.size());
+    }
+    for (const entry& e : batch.entries) hashes_.push_back(e.hash);
+    if (batch.state) state_ = *batch.state;
+  }
+
+  // A truncation in the last of the first `count` segments.
+  void note_truncation(log_index from, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      if (from <= segments_[i].base.index) segments_[i].can_be_first = false;
+  }
+
+  [[nodiscard]] failure sync_active() {
+    if (!unsynced_) return {};
+    if (failure f = fs_->sync(*file_)) return f;
+    unsynced_ = false;
+    synced_ = next_frame_ - 1;
+    return {};
+  }
+
+  // Goes on in a new segment that has room for a frame of `frame` bytes. The order matters: what is in the
+  // old segment is synced, then the new one is made, then the old one is sealed, and only then is anything
+  // written to the new.
+  [[nodiscard]] failure roll(std::uint64_t frame) {
+    if (failure f = sync_active()) return f;
+    log_format::segment_header header = next_header(frame);
+    header.sequence = active().sequence + 1;
+    header.first_frame = next_frame_ + 1;
+    header.previous = link_;
+    result<file> made = directory_.create_segment(header);
+    if (!made) return made.error();
+    // The frame that waits in buffer_ and pieces_ must survive the seal.
+    std::string waiting(log_format::frame_header_bytes, '\0');
+    std::swap(waiting, buffer_);
+    std::vector<std::string_view> waiting_pieces;
+    std::swap(waiting_pieces, pieces_);
+    const std::uint64_t waiting_bytes = frame_bytes_;
+    start_frame();
+    if (failure f = write_frame(0, log_format::frame_header::seal)) return f;
+    if (failure f = sync_active()) return f;
+    buffer_ = std::move(waiting);
+    pieces_ = std::move(waiting_pieces);
+    frame_bytes_ = waiting_bytes;
+    begin_segment(std::move(*made), header);
+    return {};
+  }
+
+  [[nodiscard]] log_format::segment_header next_header(std::uint64_t frame) const {
+    log_format::segment_header header;
+    const log_format::identity& who = directory_.who();
+    header.cluster = who.cluster;
+    header.node = who.node;
+    header.group = who.group;
+    header.incarnation = who.incarnation;
+    // A seal follows the last frame of every segment, so room for one is always kept.
+    header.capacity = std::max(options_.segment_bytes,
+                               log_format::segment_header_bytes + frame + log_format::frame_header_bytes);
+    header.state = state_;
+    header.base = {last_index(), hash_at(last_index())};
+    header.start = start_;
+    return header;
+  }
+
+  void begin_segment(file f, const log_format::segment_header& header) {
+    file_ = std::move(f);
+    segments_.push_back({header.sequence, header.capacity, header.base, true});
+    offset_ = log_format::segment_header_bytes;
+    link_ = header.checksum;
+    prepared_ = 0;
+  }
+
+  // Frees all segments before segments_[keep].
+  [[nodiscard]] failure release(std::size_t keep) {
+    log_format::identity who = directory_.who();
+    who.first_segment = segments_[keep].sequence;
+    who.known_frame = synced_;
+    if (failure f = directory_.save(who)) return f;
+    vouched_ = std::max(vouched_, synced_);
+    for (std::size_t i = 0; i < keep; ++i)
+      if (failure f = directory_.recycle(segments_[i].sequence, segments_[i].capacity)) return f;
+    segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(keep));
+    return {};
+  }
+
+  // ---- open
+
+  [[nodiscard]] failure recover(recovered_log& out) {
+    log_format::identity who = directory_.who();
+    if (who.first_segment == 0) {
+      if (failure f = create_first()) return f;
+    } else if (failure f = replay(who, out)) {
+      return f;
+    }
+    ++who.boot;
+    who.first_segment = segments_.front().sequence;
+    who.known_frame = synced_;
+    if (failure f = directory_.save(who)) return f;
+    vouched_ = content_frame_ = synced_;
+    out.state = state_;
+    out.boot = who.boot;
+    out.incarnation = who.incarnation;
+    out.cluster = who.cluster;
+    return {};
+  }
+
+  // No open has ever succeeded here: what an interrupted one left doesn't count.
+  [[nodiscard]] failure create_first() {
+    if (failure f = directory_.remove_leftovers(~std::uint64_t{0})) return f;
+    log_format::segment_header header = next_header(0);
+    header.sequence = 1;
+    result<file> made = directory_.create_segment(header);
+    if (!made) return made.error();
+    begin_segment(std::move(*made), header);
+    return {};
+  }
+
+  // Reads first, decides, and only then writes: the tail is settled when the log was found sound.
+  [[nodiscard]] failure replay(const log_format::identity& who, recovered_log& out) {
+    std::vector<log_format::segment_header> headers;
+    if (failure f = read_headers(who, headers)) return f;
+    log_replay replayed(who, headers.front());
+    std::string bytes;
+    std::optional<std::uint64_t> seal;  // where the last segment but one was sealed
+    bool drop_last = false;
+    for (std::size_t i = 0; i < headers.size() && !drop_last; ++i) {
+      const log_format::segment_header* next = i + 1 < headers.size() ? &headers[i + 1] : nullptr;
+      if (i != 0) seal = replayed.end().last_frame;
+      if (failure f = read_segment(headers[i], bytes)) return f;
+      if (failure f = replayed.segment(directory_.segment_path(headers[i].sequence), bytes, headers[i], next))
+        return f;
+      if (!replayed.end().seal_missing) continue;
+      if (failure f = check_unused(headers, i + 1, replayed)) return f;
+      drop_last = true;
+    }
+    if (drop_last) headers.pop_back();
+    if (failure f = settle(headers, replayed, bytes, seal, drop_last)) return f;
+    return adopt(headers, replayed, out);
+  }
+
+  [[nodiscard]] failure read_headers(const log_format::identity& who,
+                                     std::vector<log_format::segment_header>& headers) {
+    const result<std::vector<std::uint64_t>> found = directory_.segments();
+    if (!found) return found.error();
+    std::uint64_t expected = who.first_segment;
+    for (const std::uint64_t sequence : *found) {
+      if (sequence < who.first_segment) continue;
+      if (sequence != expected) break;
+      headers.emplace_back();
+      if (failure f = read_header(who, sequence, headers.back())) return f;
+      ++expected;
+    }
+    if (!headers.empty() && found->back() == expected - 1) return {};
+    return log_replay::damage(directory_.segment_path(expected), 0, "the segment is missing");
+  }
+
+  [[nodiscard]] failure read_header(const log_format::identity& who, std::uint64_t sequence,
+                                    log_format::segment_header& header) {
+    const std::string path = directory_.segment_path(sequence);
+    std::string bytes(log_format::segment_header_bytes, '\0');
+    result<file> f = directory_.open_segment(sequence);
+    if (!f) return f.error();
+    const result<std::size_t> got = fs_->read(*f, 0, {bytes.data(), bytes.size()});
+    if (!got) return got.error();
+    bytes.resize(*got);
+    std::uint32_t version = 0;
+    const log_format::decoded outcome = log_format::decode(bytes, header, version);
+    if (outcome == log_format::decoded::other_version)
+      return {errc::format_unsupported, path + " has format version " + std::to_string(version) +
+                                            ", this build reads version " +
+                                            std::to_string(log_format::version) +
+                                            ". Nothing was changed. Start the confman that wrote it"};
+    if (outcome == log_format::decoded::damaged)
+      return log_replay::damage(path, 0, "the segment header is unreadable");
+    if (header.cluster != who.cluster || header.node != who.node || header.group != who.group ||
+        header.incarnation != who.incarnation || header.sequence != sequence)
+      return log_replay::damage(path, 0, "the segment belongs to another log or place");
+    return {};
+  }
+
+  [[nodiscard]] failure read_segment(const log_format::segment_header& header, std::string& bytes) {
+    result<file> f = directory_.open_segment(header.sequence);
+    if (!f) return f.error();
+    const result<std::uint64_t> size = fs_->size(*f);
+    if (!size) return size.error();
+    bytes.resize(std::min(*size, header.capacity));
+    const result<std::size_t> got = fs_->read(*f, 0, {bytes.data(), bytes.size()});
+    if (!got) return got.error();
+    bytes.resize(*got);
+    return {};
+  }
+
+  // The segment before headers[last] has no seal. That is the trace of a crash in roll() if headers[last] is
+  // the last segment and nothing was ever written to it.
+  [[nodiscard]] failure check_unused(const std::vector<log_format::segment_header>& headers, std::size_t last,
+                                     const log_replay& replayed) {
+    const std::string before = directory_.segment_path(headers[last - 1].sequence);
+    std::string bytes;
+    if (failure f = read_segment(headers[last], bytes)) return f;
+    if (last + 1 == headers.size() &&
+        !log_replay::find_proof(bytes, headers[last], log_format::segment_header_bytes,
+                                replayed.last_frame() + 1))
+      return {};
+    return log_replay::damage(before, replayed.end().offset,
+                              "the segment does not end in a seal, though the next one is in use");
+  }
+
+  // Makes durable what was found, and nothing else. What no later write vouches for is written again, since
+  // after a failed sync in an earlier run it may be in the page cache only. Then whatever follows is zeroed.
+  [[nodiscard]] failure settle(const std::vector<log_format::segment_header>& headers,
+                               const log_replay& replayed, const std::string& bytes,
+                               std::optional<std::uint64_t> seal, bool drop_last) {
+    const log_replay::ending& end = replayed.end();
+    const log_format::segment_header& header = headers.back();
+    if (drop_last) {
+      if (failure f = fs_->remove(directory_.segment_path(header.sequence + 1))) return f;
+      if (failure f = fs_->sync_directory(directory_.path())) return f;
+    }
+    if (failure f = directory_.remove_leftovers(headers.front().sequence)) return f;
+    if (seal && end.last_frame == 0)
+      if (failure f = rewrite_seal(headers[headers.size() - 2].sequence, *seal)) return f;
+    result<file> f = directory_.open_segment(header.sequence);
+    if (!f) return f.error();
+    const std::string_view unproven = std::string_view(bytes).substr(end.unproven, end.offset - end.unproven);
+    if (!unproven.empty())
+      if (failure e = fs_->write(*f, end.unproven, {&unproven, 1})) return e;
+    if (end.stale_bytes)
+      if (failure e = fs_->zero_fill(*f, end.offset, header.capacity - end.offset)) return e;
+    if (failure e = fs_->sync(*f)) return e;
+    file_ = std::move(*f);
+    return {};
+  }
+
+  [[nodiscard]] failure rewrite_seal(std::uint64_t sequence, std::uint64_t offset) {
+    char bytes[log_format::frame_header_bytes] = {};
+    result<file> f = directory_.open_segment(sequence);
+    if (!f) return f.error();
+    const result<std::size_t> got = fs_->read(*f, offset, bytes);
+    if (!got) return got.error();
+    const std::string_view piece(bytes, *got);
+    if (failure e = fs_->write(*f, offset, {&piece, 1})) return e;
+    return fs_->sync(*f);
+  }
+
+  [[nodiscard]] failure adopt(const std::vector<log_format::segment_header>& headers, log_replay& replayed,
+                              recovered_log& out) {
+    for (const log_format::segment_header& h : headers) {
+      segments_.push_back({h.sequence, h.capacity, h.base, true});
+      note_truncation(replayed.lowest_truncations()[segments_.size() - 1], segments_.size());
+    }
+    offset_ = replayed.end().offset;
+    prepared_ = 0;
+    next_frame_ = replayed.last_frame() + 1;
+    synced_ = replayed.last_frame();
+    link_ = replayed.link();
+    state_ = replayed.state();
+    start_ = replayed.start();
+    out.entries = std::move(replayed.entries());
+    hashes_.reserve(out.entries.size());
+    for (const entry& e : out.entries) hashes_.push_back(e.hash);
+    return {};
+  }
+
+  FileSystem* fs_;
+  log_options options_;
+  log_directory<FileSystem> directory_;
+  std::uint64_t step_;                  // how much of the next segment is prepared at a time
+  std::optional<file> file_;            // of the active segment
+  std::vector<segment_info> segments_;  // the last one is active
+  std::uint64_t offset_ = 0;            // where the next frame goes
+  std::uint64_t next_frame_ = 1;
+  std::uint64_t synced_ = 0;         // frames up to this one are durable
+  std::uint64_t vouched_ = 0;        // ... and up to this one something on disk says so
+  std::uint64_t content_frame_ = 0;  // the last frame with records
+  std::uint64_t prepared_ = 0;       // bytes of the next segment asked for since this one began
+  std::uint32_t link_ = 0;           // checksum of the frame (or segment header) before
+  std::uint64_t release_to_ = 0;     // segments before this one are void as soon as it is synced; 0: none are
+  bool unsynced_ = false;
+  failure failed_;
+
+  hard_state state_;
+  log_format::anchor start_;        // just before the oldest entry kept
+  std::vector<chain_hash> hashes_;  // of the entries kept
+
+  std::string buffer_;  // frame header, record heads and small payloads of one batch
+  std::vector<std::string_view> pieces_;
+  std::uint64_t frame_bytes_ = 0;
+  std::uint32_t records_ = 0;
+};
+
+static_assert(storage<log<posix_file_system>>);
+
+}  // namespace confman

@@ -1,0 +1,96 @@
+// Messages over TCP.
+#pragma once
+
+#include <asio/any_io_executor.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "confman/core/ids.hpp"
+#include "confman/core/message.hpp"
+#include "confman/error.hpp"
+#include "confman/transport/concepts.hpp"
+
+namespace confman {
+
+struct tcp_options {
+  node_id self;
+  std::string listen;                    // "host:port" to accept connections at; port 0: any free one
+  std::string advertise;                 // what peers are told; empty: the address listened at
+  std::map<node_id, std::string> peers;  // "host:port"; an entry for self is ignored
+
+  std::size_t max_frame_bytes = std::size_t{64} << 20;   // larger messages are neither sent nor accepted
+  std::size_t max_queued_bytes = std::size_t{64} << 20;  // per peer, not yet taken by the kernel
+  std::size_t max_queued_messages = 16384;               // per peer
+  std::size_t max_incoming = 256;                        // connections accepted at a time
+
+  std::chrono::milliseconds backoff_min{50};  // before the first try to connect again; then doubling
+  std::chrono::milliseconds backoff_max{2000};
+  std::chrono::milliseconds connect_timeout{2000};  // looking up, connecting and the hello together
+  std::chrono::milliseconds hello_timeout{2000};    // for who connects here to say who it is
+  std::chrono::milliseconds dead_peer_timeout{
+      5000};               // sent bytes not acknowledged for so long: connect anew (Linux)
+  std::uint64_t seed = 0;  // of the jitter in the back-off: draw one per process
+};
+
+namespace detail {
+class tcp_engine;
+}
+
+// One outgoing connection per peer to send on; what peers send arrives on connections they made.
+//
+// Thread safety: all methods must be called on `executor`, which must run one handler at a time (a strand, or
+// a context with one thread); the handlers run there too. No thread of its own, except that Asio starts one
+// when a peer's host is a name and not a number. Lifetime: the executor's context must outlive this object.
+// It may be destroyed, and so may its context, with operations pending.
+class tcp_transport {
+ public:
+  CONFMAN_DECL tcp_transport(asio::any_io_executor executor, tcp_options options);
+  tcp_transport(tcp_transport&&) = delete;
+  CONFMAN_DECL ~tcp_transport();  // stops
+
+  // Takes the listen address, before anything else starts; nothing is accepted yet. Once.
+  // Errors: address_in_use; bad_address (here or of a peer); bad_option.
+  [[nodiscard]] CONFMAN_DECL failure listen();
+
+  // Accepts and connects from now on, as this incarnation in this cluster. Precondition: listen() succeeded.
+  // Once.
+  CONFMAN_DECL void start(cluster_id cluster, incarnation_id incarnation, transport_handlers handlers);
+
+  // Writes what the kernel takes at once, closes every connection, and drops the rest. No handler is called
+  // any more once this has returned; pending operations end by themselves on the executor. May be called from
+  // a handler, and twice.
+  CONFMAN_DECL void stop();
+
+  // Never blocks, never calls a handler, never sends a message twice. Drops the message if the peer is
+  // unknown or can't be reached now, if its queue is full, or if it exceeds max_frame_bytes; then
+  // on_unreachable(to) follows from the executor (once for a full queue, until it is half empty).
+  CONFMAN_DECL void send(message&& m);
+
+  // Writes what was sent since the last flush: see flushable_transport.
+  CONFMAN_DECL void flush();
+
+  // Connects to a peer, and accepts its connections; a known peer's address is replaced. Errors: bad_address.
+  CONFMAN_DECL failure add_peer(node_id peer, const std::string& address);
+  // Closes its connections, drops what is queued, and refuses it from now on.
+  CONFMAN_DECL void remove_peer(node_id peer);
+
+  // The port listened at, 0 before listen().
+  [[nodiscard]] CONFMAN_DECL std::uint16_t port() const noexcept;
+  // Whether messages to `peer` can leave now.
+  [[nodiscard]] CONFMAN_DECL bool connected(node_id peer) const noexcept;
+
+ private:
+  std::shared_ptr<detail::tcp_engine> engine_;
+};
+
+static_assert(flushable_transport<tcp_transport>);
+
+}  // namespace confman
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/transport/impl/tcp_transport.ipp"
+#endif

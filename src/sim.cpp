@@ -1,0 +1,16 @@
+// The compiled bodies of the simulated world.
+#include "confman/sim/dice.hpp"
+#include "confman/sim/disk.hpp"
+#include "confman/sim/effect_fuse.hpp"
+#include "confman/sim/event.hpp"
+#include "confman/sim/network.hpp"
+#include "confman/sim/scenario.hpp"
+#include "confman/sim/statistics.hpp"
+#include "confman/sim/timeline.hpp"
+#include "confman/sim/trace.hpp"
+#include "confman/sim/violation.hpp"
+
+#include "confman/sim/impl/disk.ipp"
+#include "confman/sim/impl/network.ipp"
+#include "confman/sim/impl/scenario.ipp"
+#include "confman/sim/impl/trace.ipp"

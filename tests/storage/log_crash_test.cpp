@@ -1,0 +1,126 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <random>
+#include <string>
+
+#include "crash_file_system.hpp"
+#include "log_model.hpp"
+
+using namespace confman_test;
+using confman::recovered_log;
+using test_log = confman::log<crash_file_system>;
+
+namespace {
+
+// One life after the other of one directory: open, append, sync, die somewhere, lose what may be lost; each
+// time what is found must be what was acknowledged, plus possibly whole batches after it.
+class crash_run {
+ public:
+  explicit crash_run(std::uint64_t seed) : random_(seed), seed_(seed) {
+    options_ = small_options();
+    options_.prepare_ahead = chance(2);
+    options_.recycled_segments = below(3);
+    fs_.dying_write_lands = [this] { return chance(2); };
+  }
+
+  void live(int lives) {
+    for (int life = 0; life < lives; ++life) {
+      fs_.dies_at = fs_.effects + 1 + (chance(3) ? below(20) : below(400));
+      fs_.failing_sync = chance(4) ? 1 + below(30) : 0;
+      one_life();
+      die();
+    }
+  }
+
+ private:
+  std::size_t below(std::size_t n) { return static_cast<std::size_t>(random_() % n); }
+  bool chance(std::size_t one_in) { return below(one_in) == 0; }
+
+  void one_life() {
+    recovered_log found;
+    options_.segment_bytes = chance(4) ? 2048 : 4096;
+    result<test_log> log = test_log::open(fs_, "data", options_, found);
+    if (!log) {
+      REQUIRE_MESSAGE(log.error().code == make_error_code(errc::storage_failed),
+                      "seed " << seed_ << ": " << log.error().what);
+      return;
+    }
+    check(found);
+    for (;;) {
+      for (std::size_t n = 1 + below(3); n != 0; --n)
+        if (log->append(model_.random_batch(random_, 6000, released_))) return;
+      if (chance(5) && !log->maintain()) return;
+      if (log->sync()) return;
+      acknowledged_ = model_.batches();
+      if (chance(12) && release(*log)) return;
+      if (chance(5) && !log->maintain()) return;
+    }
+  }
+
+  // Entries before a place somewhere in the log are no longer needed; nothing truncates there any more.
+  bool release(test_log& log) {
+    const std::size_t size = model_.now().entries.size();
+    released_ = std::max<std::uint64_t>(released_, size + 1 - below(size + 1));
+    return static_cast<bool>(log.release_before(log_index(released_)));
+  }
+
+  // Whether these are the contents of that time, as far as they have not been released.
+  bool same(const content& then, const recovered_log& found) const {
+    const std::size_t kept = found.entries.size();
+    if (then.state != found.state || kept > then.entries.size()) return false;
+    const std::size_t missing = then.entries.size() - kept;
+    return missing < released_ && std::equal(found.entries.begin(), found.entries.end(),
+                                             then.entries.begin() + static_cast<std::ptrdiff_t>(missing));
+  }
+
+  void check(const recovered_log& found) {
+    REQUIRE_MESSAGE(found.boot > boot_, "seed " << seed_);
+    boot_ = found.boot;
+    std::size_t match = acknowledged_;
+    while (match < model_.batches() && !same(model_.history()[match], found)) ++match;
+    REQUIRE_MESSAGE(same(model_.history()[match], found),
+                    "seed " << seed_ << ": " << found.entries.size() << " entries found, acknowledged "
+                            << model_.history()[acknowledged_].entries.size());
+    model_.restart(content(model_.history()[match]));
+    acknowledged_ = 0;
+  }
+
+  void die() {
+    switch (below(5)) {
+      case 0:
+        return fs_.kill();
+      case 1:
+        return fs_.lose_power([] { return false; });
+      case 2:
+        return fs_.lose_power([] { return true; });
+      default: {
+        const std::size_t one_in = 2 + below(4);
+        const bool mostly = chance(2);
+        return fs_.lose_power([this, one_in, mostly] { return chance(one_in) != mostly; });
+      }
+    }
+  }
+
+  std::mt19937_64 random_;
+  std::uint64_t seed_;
+  confman::log_options options_;
+  crash_file_system fs_;
+  log_model model_;
+  std::size_t acknowledged_ = 0;
+  std::uint64_t boot_ = 0;
+  std::uint64_t released_ = 1;  // entries before this one need not be found
+};
+
+}  // namespace
+
+// CONFMAN_LOG_CRASH_SEEDS=n runs n seeds, CONFMAN_LOG_CRASH_FIRST=s begins at seed s.
+TEST_CASE(
+    "a log that crashes again and again at random effects keeps every acknowledged batch and no half batch") {
+  const char* count = std::getenv("CONFMAN_LOG_CRASH_SEEDS");
+  const char* first = std::getenv("CONFMAN_LOG_CRASH_FIRST");
+  const std::uint64_t begin = first != nullptr ? std::strtoull(first, nullptr, 10) : 1;
+  const std::uint64_t seeds = count != nullptr ? std::strtoull(count, nullptr, 10) : 300;
+  for (std::uint64_t seed = begin; seed < begin + seeds; ++seed) crash_run(seed).live(20);
+}
