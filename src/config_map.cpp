@@ -1,6 +1,14 @@
-// The compiled bodies of the public face.
+// The compiled bodies of the public face, and the default map.
 #include "confman/config_map.hpp"
 #include "confman/options.hpp"
 
 #include "confman/impl/config_map.ipp"
 #include "confman/impl/options.ipp"
+
+namespace confman {
+
+template class group<tcp_transport, node<tcp_transport, file_storage>::storage_port>;
+template class node<tcp_transport, file_storage>;
+template class basic_config_map<tcp_transport, file_storage>;
+
+}  // namespace confman

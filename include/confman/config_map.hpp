@@ -202,6 +202,13 @@ using config_map = basic_config_map<tcp_transport, file_storage>;
 
 #include "confman/impl/config_map_members.hpp"
 
-#if !defined(CONFMAN_COMPILED)
+#if defined(CONFMAN_COMPILED)
+// Compiled once, in the library: a user's file only instantiates what depends on its own handlers.
+namespace confman {
+extern template class group<tcp_transport, node<tcp_transport, file_storage>::storage_port>;
+extern template class node<tcp_transport, file_storage>;
+extern template class basic_config_map<tcp_transport, file_storage>;
+}  // namespace confman
+#else
 #include "confman/impl/config_map.ipp"
 #endif

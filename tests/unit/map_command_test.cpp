@@ -120,13 +120,13 @@ TEST_CASE("a command with a bad key, an erase with a value, and a put with an ex
     return decode(shared_bytes::copy(bytes));
   };
   CHECK(patched(0, 1));
-  CHECK_FALSE(patched(0, 2));       // format
-  CHECK_FALSE(patched(1, 0));       // kind
-  CHECK_FALSE(patched(1, 5));       // kind
-  CHECK_FALSE(patched(1, 1));       // a put that expects
-  CHECK_FALSE(patched(1, 4));       // an erase that carries a value
-  CHECK_FALSE(patched(32, 'b'));    // key without '/'
-  CHECK_FALSE(patched(35, '\0'));   // key with NUL
+  CHECK_FALSE(patched(0, 2));      // format
+  CHECK_FALSE(patched(1, 0));      // kind
+  CHECK_FALSE(patched(1, 5));      // kind
+  CHECK_FALSE(patched(1, 1));      // a put that expects
+  CHECK_FALSE(patched(1, 4));      // an erase that carries a value
+  CHECK_FALSE(patched(32, 'b'));   // key without '/'
+  CHECK_FALSE(patched(35, '\0'));  // key with NUL
 }
 
 TEST_CASE("an answer survives encoding and decoding, and truncations are refused") {

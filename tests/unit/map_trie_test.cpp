@@ -92,7 +92,8 @@ void check_same(trie_ref root, const model& m) {
   }
 }
 
-// Keys from a small, awkward alphabet: prefixes of each other, bytes 1 and 255, long common parts, wide nodes.
+// Keys from a small, awkward alphabet: prefixes of each other, bytes 1 and 255, long common parts, wide
+// nodes.
 std::string random_key(std::mt19937_64& random, int style) {
   std::string key = "/";
   switch (style) {
@@ -107,7 +108,8 @@ std::string random_key(std::mt19937_64& random, int style) {
       key += std::string(random() % 60, 'x');
       break;
     case 3:  // long common prefixes
-      key += std::string(100 + random() % 3, 'p') + std::to_string(random() % 50) + std::string(random() % 2, 's');
+      key += std::string(100 + random() % 3, 'p') + std::to_string(random() % 50) +
+             std::string(random() % 2, 's');
       break;
     default:  // like real ones
       key += "app" + std::to_string(random() % 5) + "/svc" + std::to_string(random() % 8) + "/k" +
@@ -308,7 +310,9 @@ TEST_CASE("the hash of a value depends on each of its bytes, at every length") {
   const record::origin from;
   for (const std::size_t size : {1u, 8u, 15u, 16u, 17u, 31u, 32u, 33u, 255u, 256u, 257u, 300u}) {
     std::string value(size, 'v');
-    const auto hash = [&] { return confman::map_entry::adopt(record::create("/k", value, from, 1))->content_hash(); };
+    const auto hash = [&] {
+      return confman::map_entry::adopt(record::create("/k", value, from, 1))->content_hash();
+    };
     const std::uint64_t before = hash();
     for (std::size_t i = 0; i < size; ++i) {
       value[i] = 'w';

@@ -1,7 +1,9 @@
 // The part of the log that is in memory, with what the consistency check needs to know about it.
 #pragma once
 
+#include <algorithm>
 #include <deque>
+#include <iterator>
 #include <optional>
 
 #include "confman/config.hpp"
@@ -47,9 +49,13 @@ class log_view {
   // The last place not after `limit.index` whose term is not above `limit.term`: where a log of that shape may
   // still agree with this one. Skips whole terms instead of single entries (paper, 5.3, end).
   [[nodiscard]] version last_agreeing(version limit) const noexcept {
-    log_index i = limit.index < last_index() ? limit.index : last_index();
-    while (i > base_.index && at(i).term > limit.term) --i;
-    return i <= base_.index ? base_ : version{at(i).term, i};
+    const log_index end = std::min(limit.index, last_index());
+    if (end <= base_.index) return base_;
+    // Terms never decrease: a far follower's hint costs log n steps, not n.
+    const auto first = entries_.begin();
+    const auto after = std::partition_point(first, first + static_cast<std::ptrdiff_t>(end - base_.index),
+                                            [&](const entry& e) { return e.term <= limit.term; });
+    return after == first ? base_ : version{std::prev(after)->term, std::prev(after)->index};
   }
 
   // Fills in the chain hash. Precondition: e is the next index and its term is not below the last one.

@@ -19,6 +19,9 @@
 
 namespace confman {
 
+// No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.
+inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
+
 // Inputs go in through the member functions, work comes out of take_ready(); nothing else happens in between. The
 // core never blocks, reads no clock (time is ticks) and rolls no die but the seeded one.
 //

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <deque>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -29,8 +30,11 @@ class read_rounds {
 
   [[nodiscard]] std::uint64_t latest() const noexcept { return latest_; }
   [[nodiscard]] bool waiting() const noexcept { return !batches_.empty(); }
+  // The reads that wait for a round, local and remote.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
   std::uint64_t begin(log_index commit, std::vector<read_id> own, std::vector<remote_read> others) {
+    size_ += own.size() + others.size();
     batches_.push_back({++latest_, commit, std::move(own), std::move(others)});
     return latest_;
   }
@@ -39,6 +43,7 @@ class read_rounds {
   template <class Visitor>
   void confirmed(std::uint64_t round, Visitor&& visit) {
     while (!batches_.empty() && batches_.front().round <= round) {
+      size_ -= batches_.front().local.size() + batches_.front().remote.size();
       visit(batches_.front());
       batches_.pop_front();
     }
@@ -49,11 +54,13 @@ class read_rounds {
     std::vector<read_id> all;
     for (batch& b : batches_) all.insert(all.end(), b.local.begin(), b.local.end());
     batches_.clear();
+    size_ = 0;
     return all;
   }
 
  private:
   std::uint64_t latest_ = 0;
+  std::size_t size_ = 0;
   std::deque<batch> batches_;
 };
 
@@ -65,36 +72,36 @@ class follower_reads {
 
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
 
+  // The reads that wait, and the last question asked for them.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t latest() const noexcept { return context_; }
+
   std::uint64_t ask(std::vector<read_id> ids) {
+    size_ += ids.size();
     waiting_.emplace(++context_, std::move(ids));
     return context_;
   }
+  // The reads that an answer to `context` answers: its own, and those asked before, since the index was taken later.
   [[nodiscard]] std::vector<read_id> answered(std::uint64_t context) {
     const auto it = waiting_.find(context);
-    if (it == waiting_.end()) return {};
-    std::vector<read_id> ids = std::move(it->second);
-    waiting_.erase(it);
-    return ids;
+    return it == waiting_.end() ? std::vector<read_id>{} : take_until(std::next(it));
   }
-  [[nodiscard]] std::vector<read_id> release() {
-    std::vector<read_id> all;
-    for (auto& [context, ids] : waiting_) all.insert(all.end(), ids.begin(), ids.end());
-    waiting_.clear();
-    return all;
-  }
-  template <class Visitor>
-  void for_each_context(Visitor&& visit) const {
-    for (const auto& [context, ids] : waiting_) visit(context);
-  }
-  [[nodiscard]] std::size_t size() const noexcept {
-    std::size_t n = 0;
-    for (const auto& [context, ids] : waiting_) n += ids.size();
-    return n;
-  }
+  [[nodiscard]] std::vector<read_id> release() { return take_until(waiting_.end()); }
 
  private:
+  using questions = std::map<std::uint64_t, std::vector<read_id>>;
+
+  std::vector<read_id> take_until(questions::iterator end) {
+    std::vector<read_id> all;
+    for (auto it = waiting_.begin(); it != end; ++it) all.insert(all.end(), it->second.begin(), it->second.end());
+    waiting_.erase(waiting_.begin(), end);
+    size_ -= all.size();
+    return all;
+  }
+
   std::uint64_t context_;
-  std::map<std::uint64_t, std::vector<read_id>> waiting_;
+  std::size_t size_ = 0;
+  questions waiting_;
 };
 
 }  // namespace confman

@@ -137,7 +137,9 @@ class trie_editor {
   };
 
   [[nodiscard]] trie_node* allocate(std::size_t bytes) {
-    return static_cast<trie_node*>(pool_.allocate(bytes));
+    auto* const node = static_cast<trie_node*>(pool_.allocate(bytes));
+    node_bytes_ += bytes;
+    return node;
   }
 
   [[nodiscard]] trie_node* make(std::size_t depth, const gathered& all, bool was_dense) {

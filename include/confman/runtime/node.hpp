@@ -29,6 +29,12 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                    private mail_receiver,
                    private group_observer {
  public:
+  // What the group sees as its storage: hands the write to the disk's thread, or does it at once.
+  struct storage_port {
+    node& owner;
+    void write(write_batch&& batch) { owner.start_write(std::move(batch)); }
+  };
+
   using transport_factory = std::function<std::unique_ptr<Transport>(asio::any_io_executor)>;
 
   node(asio::any_io_executor host, node_options options, transport_factory make_transport)
@@ -105,12 +111,6 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
  private:
   enum class state { idle, opening, running, stopping, stopped };
   using traits = storage_traits<Storage>;
-
-  // What the group sees as its storage: hands the write to the disk's thread, or does it at once.
-  struct storage_port {
-    node& owner;
-    void write(write_batch&& batch) { owner.start_write(std::move(batch)); }
-  };
 
   std::error_code wake(typename mailbox<mail>::pushed outcome) {
     if (outcome == mailbox<mail>::pushed::full) return errc::busy;

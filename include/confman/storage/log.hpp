@@ -479,10 +479,8 @@ class log {
                                std::optional<std::uint64_t> seal, bool drop_last) {
     const log_replay::ending& end = replayed.end();
     const log_format::segment_header& header = headers.back();
-    if (drop_last) {
+    if (drop_last)
       if (failure f = fs_->remove(directory_.segment_path(header.sequence + 1))) return f;
-      if (failure f = fs_->sync_directory(directory_.path())) return f;
-    }
     if (failure f = directory_.remove_leftovers(headers.front().sequence)) return f;
     if (seal && end.last_frame == 0)
       if (failure f = rewrite_seal(headers[headers.size() - 2].sequence, *seal)) return f;

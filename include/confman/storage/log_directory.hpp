@@ -35,7 +35,9 @@ class log_directory {
     const result<bool> ours =
         read_identity();  // again: before the lock another process could have changed it
     if (!ours) return ours.error();
-    if (*ours) return {};
+    // What was read may be in the page cache only, the disk still holding an older identity or none: it has
+    // to be durable before anything is built on it or removed because of it.
+    if (*ours) return fs_->sync_directory(path_);
     log_format::identity who;
     who.cluster = options_.cluster;
     who.node = options_.node;

@@ -17,6 +17,12 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
     uncommitted_bytes_ += e.index > state_.commit ? cost(e) : 0;
     log_.append(std::move(e));
   }
+  // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of either, and
+  // no vote of that term was given: it would have been durable in a write before.
+  if (log_.last().term > state_.term) {
+    state_.term = log_.last().term;
+    state_.vote = node_id{};
+  }
   // The commit hint may have reached the disk in a write whose entries another write's truncation voided.
   state_.commit = std::min(state_.commit, log_.last_index());
   checked_term_ = state_.term;
@@ -27,6 +33,7 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
 CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
   if (m.cluster != options_.cluster || m.group != options_.group) return errc::wrong_cluster;
   if (m.to != options_.self || m.from == options_.self || !m.from) return errc::unknown_peer;
+  if (m.term > highest_term) return errc::bad_command;
   const member* sender = members().find_member(m.from);
   // Members learn of a new configuration from its leader, whom the old one may not know (thesis, 4.2.2).
   const bool from_leader = std::holds_alternative<append_request>(m.body);
@@ -60,6 +67,10 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   }
   if (m.term == state_.term) return true;
   if (pre_vote) return true;  // answered by a refusal, whose term brings the sender up to date
+  // A grant bears the term of who gave it, which may be lower than the asker's: asking raised nobody's term.
+  if (std::holds_alternative<pre_vote_response>(m.body)) return true;
+  // That our data directory isn't accepted is true whatever the term.
+  if (std::holds_alternative<refused>(m.body)) return true;
   if (vote) send(m.from, vote_response{false});
   const bool from_leader = std::holds_alternative<append_request>(m.body) ||
                            std::holds_alternative<heartbeat>(m.body) || std::holds_alternative<commit_notice>(m.body);

@@ -5,7 +5,9 @@
 namespace confman {
 
 CONFMAN_DECL std::error_code raft_core::read(read_id id) {
-  if (new_reads_.size() + follower_reads_.size() >= options_.max_pending_reads) return errc::busy;
+  const leader_role* self = as_leader();
+  const std::size_t waiting = new_reads_.size() + follower_reads_.size() + (self ? self->rounds.size() : 0);
+  if (waiting >= options_.max_pending_reads) return errc::busy;
   new_reads_.push_back(id);
   return {};
 }
@@ -45,8 +47,9 @@ CONFMAN_DECL void raft_core::confirm_reads(leader_role& self) {
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_request& body) {
   // Not the leader: no answer. The asker finds out by the leader's silence or by a new one's heartbeat.
-  if (!is_leader()) return {};
-  if (new_remote_reads_.size() >= options_.max_pending_reads) return errc::busy;
+  const leader_role* self = as_leader();
+  if (!self) return {};
+  if (new_remote_reads_.size() + self->rounds.size() >= options_.max_pending_reads) return errc::busy;
   new_remote_reads_.push_back({m.from, body.context});
   return {};
 }
@@ -57,10 +60,11 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_resp
   return {};
 }
 
-// Questions and answers can be lost: ask again at the pace of heartbeats. A repeated answer is ignored.
+// Questions and answers can be lost: ask the last one again at the pace of heartbeats; its answer answers all before
+// it. A repeated answer is ignored.
 CONFMAN_DECL void raft_core::retry_reads() {
   if (!leader_ || !follower_reads_.waiting()) return;
-  follower_reads_.for_each_context([this](std::uint64_t context) { send(leader_, read_index_request{context}); });
+  send(leader_, read_index_request{follower_reads_.latest()});
 }
 
 // The leader changed: local reads are asked anew, remote ones are asked anew by who asked.

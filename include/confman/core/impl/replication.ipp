@@ -53,6 +53,8 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
   term_t last_term = body.previous.term;
   for (const entry& e : body.entries) {
     if (e.index != match + 1 || e.term < last_term || e.term > state_.term) return errc::bad_command;
+    // Before anything is removed for it: a refused append changes nothing.
+    if (e.type == entry_type::configuration && !decode_configuration(e.payload.view())) return errc::bad_command;
     match = e.index;
     last_term = e.term;
   }
@@ -68,9 +70,7 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
       configurations_.truncate_from(e.index);
     }
     if (e.type == entry_type::configuration) {
-      auto next = decode_configuration(e.payload.view());
-      if (!next) return errc::bad_command;
-      configurations_.append(e.index, *std::move(next));
+      configurations_.append(e.index, *decode_configuration(e.payload.view()));
     }
     uncommitted_bytes_ += cost(e);
     log_.append(e);

@@ -4,6 +4,7 @@
 #include <asio/error.hpp>
 #include <asio/ip/address.hpp>
 #include <asio/post.hpp>
+#include <cerrno>
 #include <utility>
 
 #include "confman/transport/detail/tcp_engine.hpp"
@@ -73,7 +74,7 @@ CONFMAN_DECL failure tcp_engine::open_acceptor(const asio::ip::tcp::endpoint& en
     return {errc::address_in_use, where +
                                       "another process listens there; stop it (ss -ltnp shows which), or "
                                       "choose another port"};
-  if (error == std::errc::address_not_available)
+  if (error == std::error_code(EADDRNOTAVAIL, asio::error::get_system_category()))
     return {errc::bad_address, where + "no interface of this machine has it; use 0.0.0.0 for all interfaces"};
   if (error == asio::error::access_denied)
     return {errc::bad_address, where + "permission denied; choose a port from 1024 up"};

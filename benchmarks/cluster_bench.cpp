@@ -1,0 +1,172 @@
+// Measures three real processes on loopback against the limits of the machine they run on. See benchmarks/README.md.
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <sstream>
+#include <stdexcept>
+#include <thread>
+
+#include "member.hpp"
+#include "raw_limits.hpp"
+#include "samples.hpp"
+
+namespace {
+
+using bench::figure;
+using bench::ratio;
+
+// A child process that answers a line with a line.
+class child {
+ public:
+  explicit child(const std::vector<std::string>& arguments) {
+    std::array<int, 2> to{}, from{};
+    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    pid_ = ::fork();
+    if (pid_ == 0) {
+      ::dup2(to[0], 0);
+      ::dup2(from[1], 1);
+      std::vector<char*> argv;
+      for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+      argv.push_back(nullptr);
+      ::execv("/proc/self/exe", argv.data());
+      ::_exit(127);
+    }
+    ::close(to[0]);
+    ::close(from[1]);
+    in_ = ::fdopen(from[0], "r");
+    out_ = ::fdopen(to[1], "w");
+  }
+  child(const child&) = delete;
+  child& operator=(const child&) = delete;
+  ~child() {
+    std::fclose(out_);  // the end of its input ends the member
+    std::fclose(in_);
+    for (int i = 0; i < 500; ++i) {
+      if (::waitpid(pid_, nullptr, WNOHANG) == pid_) return;
+      ::usleep(10'000);
+    }
+    ::kill(pid_, SIGKILL);
+    ::waitpid(pid_, nullptr, 0);
+  }
+
+  std::string ask(const std::string& line) {
+    std::fprintf(out_, "%s\n", line.c_str());
+    std::fflush(out_);
+    return answer();
+  }
+  std::string answer() {
+    char buffer[4096];
+    if (!std::fgets(buffer, sizeof buffer, in_)) throw std::runtime_error("a member ended early");
+    buffer[std::strcspn(buffer, "\n")] = '\0';
+    return buffer;
+  }
+
+ private:
+  pid_t pid_ = 0;
+  std::FILE* in_ = nullptr;
+  std::FILE* out_ = nullptr;
+};
+
+struct outcome {
+  double per_second = 0, p50 = 0, p99 = 0;
+};
+
+class cluster {
+ public:
+  cluster(const std::string& directory, bool durable) {
+    const int first_port = 20'000 + static_cast<int>(::getpid() % 20'000) + (durable ? 0 : 10);
+    for (int id = 1; id <= 3; ++id) {
+      const std::string own = durable ? directory + "/" + std::to_string(id) : "";
+      members_.push_back(std::make_unique<child>(std::vector<std::string>{
+          "member", std::to_string(id), std::to_string(first_port), own}));
+    }
+    for (auto& m : members_)
+      if (const std::string said = m->answer(); said != "started") throw std::runtime_error(said);
+    for (int tries = 0; leader_ < 0; ++tries) {
+      if (tries == 500) throw std::runtime_error("no leader within ten seconds");
+      ::usleep(20'000);
+      for (std::size_t i = 0; i < members_.size(); ++i)
+        if (members_[i]->ask("status").rfind("leader", 0) == 0) leader_ = static_cast<int>(i);
+    }
+    if (const std::string said = leader().ask("fill"); said != "ok") throw std::runtime_error("fill: " + said);
+  }
+
+  [[nodiscard]] child& leader() { return *members_[static_cast<std::size_t>(leader_)]; }
+  [[nodiscard]] child& follower() { return *members_[static_cast<std::size_t>(leader_ == 0 ? 1 : 0)]; }
+
+  static outcome run(child& on, const std::string& name, const std::string& command) {
+    std::istringstream said(on.ask(command));
+    std::string ok;
+    std::size_t operations = 0, errors = 0;
+    double seconds = 0;
+    outcome o;
+    said >> ok >> operations >> errors >> seconds >> o.p50 >> o.p99;
+    if (ok != "ok" || errors != 0) throw std::runtime_error(name + ": " + said.str());
+    o.per_second = static_cast<double>(operations) / seconds;
+    figure(name, o.per_second, "/s");
+    figure("  p50", o.p50, "us");
+    figure("  p99", o.p99, "us");
+    return o;
+  }
+
+ private:
+  std::vector<std::unique_ptr<child>> members_;
+  int leader_ = -1;
+};
+
+bool measure(const std::string& directory, double seconds) {
+  bench::samples growing = bench::sync_appends(directory, 256, false, seconds);
+  bench::samples filled = bench::sync_appends(directory, 256, true, seconds);
+  bench::samples trips = bench::tcp_round_trips(256, seconds);
+  const double append = filled.percentile(0.5), trip = trips.percentile(0.5);
+  figure("raw: 256-byte append + fdatasync, growing file, p50", growing.percentile(0.5), "us");
+  figure("raw: 256-byte append + fdatasync, zero-filled file, p50", append, "us");
+  figure("raw: 256-byte TCP round trip between processes, p50", trip, "us");
+  const std::string time = fmt::format(" {}", seconds);
+  bool kept = true;
+  {
+    cluster c(directory, true);
+    const outcome one = cluster::run(c.leader(), "durable writes, 1 blocking client", "write 1" + time);
+    cluster::run(c.leader(), "durable writes, 8 blocking clients", "write 8" + time);
+    const outcome many = cluster::run(c.leader(), "durable writes, 64 blocking clients", "write 64" + time);
+    const outcome piped = cluster::run(c.leader(), "durable writes, 1,024 in flight", "pipeline 1024" + time);
+    cluster::run(c.follower(), "durable writes through a follower, 64 blocking clients", "write 64" + time);
+    cluster::run(c.leader(), "linearizable reads on the leader, 64 readers", "read_linearizable 64" + time);
+    cluster::run(c.follower(), "linearizable reads on a follower, 64 readers", "read_linearizable 64" + time);
+    const outcome local = cluster::run(c.leader(), "local reads, 2 readers, in thousands", "read_local 2" + time);
+    figure("local reads, 2 readers", local.per_second * 1000, "/s");
+    kept &= ratio("one client's p50 / (append + round trip)", one.p50 / (append + trip), 3, true);
+    kept &= ratio("64 clients / one client", many.per_second / one.per_second, 10, false);
+    kept &= ratio("1,024 in flight, per second, at an append of 100 us", piped.per_second * append / 100, 100'000, false);
+  }
+  {
+    cluster c(directory, false);
+    cluster::run(c.leader(), "not durable: writes, 64 blocking clients", "write 64" + time);
+    cluster::run(c.leader(), "not durable: writes, 1,024 in flight", "pipeline 1024" + time);
+  }
+  return kept;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) try {
+  const std::string role = count > 0 ? arguments[0] : "";
+  if (role == "member" && count == 4)
+    return bench::run_member({std::stoull(arguments[1]), static_cast<std::uint16_t>(std::stoul(arguments[2])), arguments[3]});
+  if (count != 3) {
+    std::cerr << "usage: confman_cluster_bench DIRECTORY SECONDS_PER_FIGURE\n";
+    return 2;
+  }
+  ::signal(SIGPIPE, SIG_IGN);
+  std::filesystem::create_directories(arguments[1]);
+  return measure(arguments[1], std::stod(arguments[2])) ? 0 : 1;
+} catch (const std::exception& error) {
+  std::cerr << "confman_cluster_bench: " << error.what() << '\n';
+  return 2;
+}

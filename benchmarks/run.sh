@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Measures this build against the limits of this machine, in one run: one line a figure, ratios with their bounds.
+#
+#   benchmarks/run.sh [--quick] [--directory DIR]
+#
+# --quick takes about a minute; without it each figure is measured for longer. The data directory must be on the disk
+# that is to be measured, not on a tmpfs; by default build/bench. The exit code is 1 if a bound is not kept.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tests/lib/packages.sh
+
+seconds=10
+reads=()
+directory=$PWD/build/bench
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --quick)
+      seconds=3
+      reads=(--quick)
+      ;;
+    --directory)
+      directory=${2:?--directory takes a path}
+      shift
+      ;;
+    *)
+      sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+      exit 2
+      ;;
+  esac
+  shift
+done
+
+install_build_packages
+cmake --preset release >/dev/null
+cmake --build build/release --parallel "$(nproc)" --target confman_cluster_bench confman_read_bench
+rm -rf "$directory"
+mkdir -p "$directory"
+trap 'rm -rf "$directory"' EXIT
+
+echo "== $(uname -sr), $(nproc) cores, $(date -u +%F), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+status=0
+build/release/benchmarks/confman_cluster_bench "$directory" "$seconds" || status=$?
+build/release/benchmarks/confman_read_bench "${reads[@]}" || status=$?
+exit "$status"

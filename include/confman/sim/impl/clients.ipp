@@ -1,0 +1,180 @@
+#pragma once
+
+#include "confman/sim/world.hpp"
+
+namespace confman::sim {
+
+// A write of a client on its way; goes back to the pool when it is answered, or when its node is gone.
+class world::write_call final : public write_operation {
+ public:
+  void begin(world& owner, node& at, std::uint32_t who, history::call_id id) {
+    owner_ = &owner;
+    at_ = &at;
+    who_ = who;
+    id_ = id;
+  }
+  [[nodiscard]] const node* at() const noexcept { return at_; }
+  [[nodiscard]] history::call_id id() const noexcept { return id_; }
+
+  void complete(std::error_code code, const apply_result& result) override {
+    if (at_->dead()) return;  // nobody hears it any more
+    owner_->shared_.clients.on_write(at_->id(), id_, code, result);
+    client& c = owner_->clients_[who_];
+    if (!code || code == errc::compare_failed) {
+      ++owner_->acknowledged_;
+      c.token = std::max(c.token, result.revision);
+    }
+    end();
+  }
+  void lose() {
+    owner_->shared_.clients.on_lost(at_->id(), id_, errc::outcome_unknown);
+    end();
+  }
+
+ private:
+  void end() {
+    --owner_->clients_[who_].open;
+    at_ = nullptr;
+    owner_->free_writes_.push_back(this);
+  }
+
+  world* owner_ = nullptr;
+  node* at_ = nullptr;  // null: in the pool
+  std::uint32_t who_ = 0;
+  history::call_id id_ = 0;
+};
+
+class world::read_call final : public read_operation {
+ public:
+  void begin(world& owner, node& at, std::uint32_t who, history::call_id id) {
+    owner_ = &owner;
+    at_ = &at;
+    who_ = who;
+    id_ = id;
+  }
+  [[nodiscard]] const node* at() const noexcept { return at_; }
+  [[nodiscard]] history::call_id id() const noexcept { return id_; }
+
+  void complete(std::error_code code) override {
+    if (at_->dead()) return;
+    if (code) return lose(code);
+    const read_guard state = at_->map().read();
+    owner_->shared_.clients.on_read(at_->id(), id_, state);
+    client& c = owner_->clients_[who_];
+    c.token = std::max(c.token, state.revision());
+    if (mode == read_mode::linearizable) ++owner_->fresh_reads_;
+    end();
+  }
+  void lose(std::error_code code) {
+    owner_->shared_.clients.on_lost(at_->id(), id_, code);
+    end();
+  }
+
+ private:
+  void end() {
+    --owner_->clients_[who_].open;
+    at_ = nullptr;
+    owner_->free_reads_.push_back(this);
+  }
+
+  world* owner_ = nullptr;
+  node* at_ = nullptr;
+  std::uint32_t who_ = 0;
+  history::call_id id_ = 0;
+};
+
+CONFMAN_DECL void world::lose_calls(const node& n) {
+  for (write_call& w : writes_)
+    if (w.at() == &n) w.lose();
+  for (read_call& r : reads_)
+    if (r.at() == &n) r.lose(errc::stopped);
+}
+
+CONFMAN_DECL node* world::pick_running() {
+  const std::size_t first = dice_.below(nodes_.size());
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    node& n = *nodes_[(first + i) % nodes_.size()];
+    if (n.up() && !n.paused() && !n.dead()) return &n;
+  }
+  return nullptr;
+}
+
+CONFMAN_DECL void world::client_turn(std::uint32_t who) {
+  if (!clients_active_) return;
+  const std::uint64_t calls = dice_.between(1, shared_.plan.burst);
+  for (std::uint64_t i = 0; i < calls && clients_[who].open < shared_.plan.burst + 2; ++i) issue(who);
+  shared_.time.schedule(1 + dice_.below(2 * shared_.plan.think_time), {event_kind::client, 0, 0, who});
+}
+
+CONFMAN_DECL void world::issue(std::uint32_t who) {
+  node* at = pick_running();
+  if (!at) return;
+  const auto key = static_cast<std::uint32_t>(dice_.below(shared_.plan.keys));
+  if (dice_.chance(shared_.plan.reads)) {
+    const auto kind = dice_.pick(call_kind::read_linearizable, call_kind::read_linearizable, call_kind::read_at_least,
+                                 call_kind::read_local);
+    issue_read(who, *at, kind, key);
+  } else {
+    const auto kind = dice_.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);
+    issue_write(who, *at, kind, key);
+  }
+  after(*at);
+}
+
+CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key) {
+  history& calls = shared_.clients;
+  const history::call_id id = calls.begin(at.id(), kind, key);
+  const std::string name = history::key_name(key);
+  const std::string value = kind == call_kind::erase ? std::string() : calls.value_of(id);
+  command_view command;
+  command.kind = kind == call_kind::put     ? command_kind::put
+                 : kind == call_kind::erase ? command_kind::erase
+                                            : command_kind::compare_exchange;
+  command.key = name;
+  command.value = value;
+  command.timestamp = static_cast<std::int64_t>(id);
+  command.author = at.id();
+  if (kind == call_kind::exchange) {
+    // Mostly what is there, sometimes what isn't.
+    command.expected_revision = calls.revision_of(key);
+    if (dice_.chance(200)) command.expected_revision = dice_.below(calls.applied() + 2);
+    shared_.counts.add(counted::exchanges);
+  } else {
+    shared_.counts.add(kind == call_kind::put ? counted::puts : counted::erases);
+  }
+  if (free_writes_.empty()) {
+    writes_.emplace_back();
+    free_writes_.push_back(&writes_.back());
+  }
+  write_call& call = *free_writes_.back();
+  free_writes_.pop_back();
+  call.begin(*this, at, who, id);
+  call.command = encode(command);
+  call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
+  call.may_forward = dice_.chance(800);
+  ++clients_[who].open;
+  at.submit(static_cast<write_operation&>(call));
+}
+
+CONFMAN_DECL void world::issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key) {
+  const std::uint64_t token = clients_[who].token;
+  const history::call_id id = shared_.clients.begin(at.id(), kind, key, token);
+  if (kind == call_kind::read_local) {
+    const read_guard state = at.map().read();
+    return shared_.clients.on_read(at.id(), id, state);
+  }
+  if (free_reads_.empty()) {
+    reads_.emplace_back();
+    free_reads_.push_back(&reads_.back());
+  }
+  read_call& call = *free_reads_.back();
+  free_reads_.pop_back();
+  call.begin(*this, at, who, id);
+  call.mode = kind == call_kind::read_linearizable ? read_mode::linearizable : read_mode::at_least;
+  call.token = {term_t{}, log_index(token)};
+  call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
+  ++clients_[who].open;
+  at.submit(static_cast<read_operation&>(call));
+}
+
+}  // namespace confman::sim

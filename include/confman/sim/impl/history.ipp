@@ -1,0 +1,164 @@
+#pragma once
+
+#include <algorithm>
+
+#include "confman/sim/history.hpp"
+
+namespace confman::sim {
+
+CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token) {
+  const call_id id = calls_.size();
+  call c;
+  c.kind = kind;
+  c.key = key;
+  c.floor = kind == call_kind::read_at_least ? token : kind == call_kind::read_local ? 0 : floor_;
+  calls_.push_back(c);
+  trace_.note(step::called, at, id, static_cast<std::uint64_t>(kind), key);
+  return id;
+}
+
+CONFMAN_DECL std::string history::key_name(std::uint32_t key) {
+  // Some keys are prefixes of others.
+  return "/k" + std::string(key % 3, '/') + std::to_string(key);
+}
+
+CONFMAN_DECL std::string history::value_of(call_id id) const {
+  std::string value = std::to_string(id) + ' ';
+  const std::size_t size = static_cast<std::size_t>(id * 2654435761u % (plan_.max_value_bytes + 1));
+  while (value.size() < size) value += static_cast<char>('a' + (value.size() * 7 + id) % 26);
+  return value;
+}
+
+CONFMAN_DECL void history::on_applied(node_id node, const entry& e, const apply_result& result) {
+  const auto index = static_cast<std::size_t>(e.index.value());
+  counts_.add(counted::applied);
+  if (index == applied_.size()) replay(node, e);
+  if (index >= applied_.size())
+    trace_.fail(invariant::state_machine_safety, "node " + std::to_string(node.value()) + " applies " +
+                                                     std::to_string(index) + " after " +
+                                                     std::to_string(applied_.size() - 1));
+  const effect& expected = applied_[index];
+  if (result.code != expected.code || result.at != version{e.term, e.index} ||
+      (expected.by != 0 && result.previous_revision != expected.previous))
+    trace_.fail(invariant::state_machine_safety,
+                "node " + std::to_string(node.value()) + " applies entry " + std::to_string(index) + " with '" +
+                    result.code.message() + "', previous revision " + std::to_string(result.previous_revision) +
+                    "; a replay gives '" + expected.code.message() + "', " + std::to_string(expected.previous));
+}
+
+// The first node to execute an entry: what should happen, by a model that is much simpler than the map.
+CONFMAN_DECL void history::replay(node_id node, const entry& e) {
+  effect done;
+  done.term = e.term;
+  const std::uint64_t index = e.index.value();
+  const result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
+  if (command) {
+    const auto id = static_cast<call_id>(command->timestamp);
+    if (id == 0 || id >= calls_.size())
+      trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
+    call& c = calls_[id];
+    if (c.applied != 0)
+      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " + std::to_string(c.applied) +
+                                               " and at " + std::to_string(index));
+    if (c.state == status::refused)
+      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " was refused as certainly not applied, node " +
+                                               std::to_string(node.value()) + " applies it at " + std::to_string(index));
+    if (index <= c.floor)
+      trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is applied at " + std::to_string(index) +
+                                               ", before an operation at " + std::to_string(c.floor) +
+                                               " that had ended when it began");
+    c.applied = index;
+    done.by = id;
+    std::vector<change>& key = keys_[c.key];
+    done.previous = key.empty() || !key.back().exists ? 0 : key.back().index;
+    if (command->kind == command_kind::compare_exchange && command->expected_revision != done.previous)
+      done.code = errc::compare_failed;
+    else if (command->kind != command_kind::erase)
+      key.push_back({index, true, id});
+    else if (done.previous != 0)
+      key.push_back({index, false, id});
+  } else if (e.type == entry_type::command) {
+    done.code = errc::bad_command;
+  }
+  applied_.push_back(done);
+}
+
+CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code code, const apply_result& result) {
+  call& c = calls_[id];
+  trace_.note(step::answered, node, id, static_cast<std::uint64_t>(code.value()), result.revision);
+  if (c.state != status::open)
+    trace_.fail(invariant::harness, "write " + std::to_string(id) + " was answered twice");
+  if (code == errc::outcome_unknown || code == errc::timed_out || code == errc::storage_failed ||
+      code == errc::log_diverged) {
+    c.state = status::unknown;
+    return counts_.add(counted::unknown_writes);
+  }
+  if (code && code != errc::compare_failed) {
+    c.state = status::refused;
+    counts_.add(code == errc::busy ? counted::busy : counted::refused_writes);
+    if (c.applied != 0)
+      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is refused ('" + code.message() +
+                                               "') and was applied at " + std::to_string(c.applied));
+    return;
+  }
+  c.state = status::done;
+  c.answered = result.at;
+  counts_.add(counted::acknowledged);
+  if (code) counts_.add(counted::compare_failed);
+  const std::uint64_t index = result.at.index.value();
+  if (c.applied == 0 || c.applied != index || applied_[index].term != result.at.term)
+    trace_.fail(invariant::no_lost_acknowledgement, "write " + std::to_string(id) + " is acknowledged at index " +
+                                                        std::to_string(index) + ", it was applied at " +
+                                                        std::to_string(c.applied) + " (0: nowhere)");
+  const effect& e = applied_[index];
+  if (e.code != code || e.previous != result.previous_revision)
+    trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is answered '" + code.message() +
+                                             "', previous revision " + std::to_string(result.previous_revision) +
+                                             "; a replay gives '" + e.code.message() + "', " +
+                                             std::to_string(e.previous));
+  floor_ = std::max(floor_, index);
+}
+
+CONFMAN_DECL const history::change* history::at(std::uint32_t key, std::uint64_t revision) const noexcept {
+  const std::vector<change>& all = keys_[key];
+  const auto after = std::upper_bound(all.begin(), all.end(), revision,
+                                      [](std::uint64_t r, const change& c) { return r < c.index; });
+  return after == all.begin() || !std::prev(after)->exists ? nullptr : &*std::prev(after);
+}
+
+CONFMAN_DECL void history::on_read(node_id node, call_id id, const map_view& state) {
+  call& c = calls_[id];
+  const std::uint64_t revision = state.revision();
+  trace_.note(step::answered, node, id, 0, revision);
+  c.state = status::done;
+  counts_.add(c.kind == call_kind::read_linearizable ? counted::linearizable_reads
+              : c.kind == call_kind::read_at_least   ? counted::token_reads
+                                                     : counted::local_reads);
+  if (revision < c.floor)
+    trace_.fail(c.kind == call_kind::read_linearizable ? invariant::linearizable : invariant::read_your_writes,
+                "read " + std::to_string(id) + " on node " + std::to_string(node.value()) + " is answered from index " +
+                    std::to_string(revision) + "; index " + std::to_string(c.floor) +
+                    " was known to its client, or to somebody before it began");
+  const change* expected = at(c.key, revision);
+  const record* found = state.find(key_name(c.key));
+  const bool same = expected ? found && found->modify_revision() == expected->index &&
+                                   found->value() == value_of(expected->by)
+                             : !found;
+  if (!same)
+    trace_.fail(invariant::linearizable, "read " + std::to_string(id) + " on node " + std::to_string(node.value()) +
+                                             " at index " + std::to_string(revision) + " finds revision " +
+                                             std::to_string(found ? found->modify_revision() : 0) + " of its key; a " +
+                                             "replay gives " + std::to_string(expected ? expected->index : 0) +
+                                             " (or another value)");
+  if (c.kind == call_kind::read_linearizable) floor_ = std::max(floor_, revision);
+}
+
+CONFMAN_DECL void history::on_lost(node_id node, call_id id, std::error_code code) {
+  call& c = calls_[id];
+  if (c.state != status::open) return;
+  trace_.note(step::answered, node, id, static_cast<std::uint64_t>(code.value()));
+  c.state = status::unknown;
+  counts_.add(c.kind < call_kind::read_linearizable ? counted::unknown_writes : counted::failed_reads);
+}
+
+}  // namespace confman::sim

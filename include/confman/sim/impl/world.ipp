@@ -1,0 +1,214 @@
+#pragma once
+
+#include <algorithm>
+
+#include "confman/sim/world.hpp"
+
+namespace confman::sim {
+
+CONFMAN_DECL world::world(const scenario& plan, bool echo)
+    : shared_(plan, echo),
+      dice_(dice(plan.seed).fork(1)),
+      clients_(plan.clients),
+      led_(plan.nodes + 1) {
+  for (unsigned i = 1; i <= plan.nodes; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
+}
+
+CONFMAN_DECL world::~world() = default;
+
+CONFMAN_DECL outcome world::run() {
+  const scenario& plan = shared_.plan;
+  shared_.counts.add(counted::nodes, plan.nodes);
+  for (const auto& n : nodes_)
+    if (!n->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
+  for (std::uint32_t i = 0; i < plan.clients; ++i)
+    shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
+  if (plan.faults != 0)
+    shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
+  run_until(plan.safety, [] { return false; });
+  check_liveness();
+  converge();
+  for (const auto& n : nodes_) {
+    const disk::counters& d = n->platter().counted();
+    shared_.counts.add(counted::sectors_lost, d.sectors_lost);
+    shared_.counts.add(counted::sectors_torn, d.sectors_torn);
+    shared_.counts.add(counted::names_lost, d.names_lost);
+    shared_.counts.add(counted::disk_errors, d.errors);
+  }
+  shared_.counts.add(counted::events, shared_.time.taken());
+  shared_.counts.add(counted::virtual_ms, shared_.time.now() / 1000);
+  return {shared_.counts, shared_.log.hash(), shared_.log.count()};
+}
+
+// --- time
+
+template <class Done>
+bool world::run_until(micros end, Done&& done) {
+  // A world that does this much in its time is one that goes round in circles.
+  constexpr std::uint64_t limit = 20'000'000;
+  while (!shared_.time.empty() && shared_.time.next_at() <= end) {
+    const event e = shared_.time.take();
+    shared_.log.at(shared_.time.now());
+    dispatch(e);
+    if (done()) return true;
+    if (shared_.time.taken() > limit) shared_.log.fail(invariant::liveness, "millions of events and no end");
+  }
+  return false;
+}
+
+CONFMAN_DECL void world::dispatch(const event& e) {
+  switch (e.kind) {
+    case event_kind::client: return client_turn(e.slot);
+    case event_kind::trouble: return trouble();
+    case event_kind::heal:
+      if (troubled_) heal_network();
+      return;
+    default: break;
+  }
+  node& n = *nodes_[e.node - 1u];
+  if (e.kind == event_kind::restart) {
+    restart(n);
+  } else if (e.kind == event_kind::resume) {
+    if (n.run() == e.run) resume(n);
+  } else if (e.kind != event_kind::deliver && (!n.up() || n.run() != e.run)) {
+    return;  // of a process that is gone
+  } else if (n.up() && n.paused()) {
+    return n.keep_for_later(e);
+  } else {
+    dispatch_to(n, e);
+  }
+  after(n);
+}
+
+CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
+  switch (e.kind) {
+    case event_kind::tick: return n.tick();
+    case event_kind::pump: return n.pump();
+    case event_kind::deliver: {
+      result<message> m = shared_.net.take(e.slot);
+      if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
+      const node_id from(e.run);
+      if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
+      return n.receive(std::move(*m));
+    }
+    default: return n.disk_event(e.kind);
+  }
+}
+
+// After anything that a node did: takes it down if its power is gone.
+CONFMAN_DECL void world::after(node& n) {
+  if (!n.up()) return;
+  if (n.dead()) {
+    if (n.fuse().blown()) shared_.counts.add(counted::effect_crashes);
+    return crash(n);
+  }
+  if (!n.leads() || led_[n.id().value()] == n.core().term()) return;
+  led_[n.id().value()] = n.core().term();
+  if (troubled_ && (shared_.plan.faults & fault::leader_crash) != 0 && dice_.chance(400))
+    n.fuse().arm(dice_.skewed(0, 40), dice_.coin());
+}
+
+// --- the end
+
+CONFMAN_DECL void world::heal_network() {
+  shared_.net.heal();
+  shared_.log.note(step::heal, node_id{});
+}
+
+CONFMAN_DECL void world::heal(node& n) {
+  n.fuse().disarm();
+  n.platter().stop_failing();
+  n.stall_until(0);
+  resume(n);
+  restart(n);
+}
+
+// Half of the worlds heal everything; the others leave a minority broken, which must not matter.
+CONFMAN_DECL void world::heal_quorum() {
+  troubled_ = false;
+  shared_.log.note(step::phase, node_id{}, 2);
+  shared_.net.calm();
+  heal_network();
+  std::vector<node_id> ids;
+  for (const auto& n : nodes_) ids.push_back(n->id());
+  for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[dice_.below(i)]);
+  const std::size_t healed = dice_.coin() ? ids.size() : dice_.between(ids.size() / 2 + 1, ids.size());
+  quorum_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(healed));
+  for (std::size_t i = healed; i < ids.size(); ++i) {
+    const auto how = dice_.below(3);
+    for (const node_id other : ids) {
+      if (how != 1) shared_.net.cut(ids[i], other);  // it isn't heard
+      if (how != 2) shared_.net.cut(other, ids[i]);  // it hears nothing
+    }
+    nodes_[ids[i].value() - 1]->fuse().disarm();
+  }
+  for (const node_id id : quorum_) heal(*nodes_[id.value() - 1]);
+}
+
+CONFMAN_DECL void world::check_liveness() {
+  heal_quorum();
+  const micros begin = shared_.time.now();
+  const micros timeout = shared_.plan.election_timeout();
+  const auto leads = [this] {
+    return std::any_of(quorum_.begin(), quorum_.end(), [this](node_id id) { return nodes_[id.value() - 1]->leads(); });
+  };
+  if (!leads() && !run_until(begin + 10 * timeout, leads))
+    shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
+                                              std::to_string(10 * timeout / 1000) + " ms) in a healed quorum of " +
+                                              std::to_string(quorum_.size()) + " of " +
+                                              std::to_string(nodes_.size()));
+  const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
+  const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
+  while (!served() && shared_.time.now() < begin + 20 * timeout) {
+    node& at = *nodes_[quorum_[dice_.below(quorum_.size())].value() - 1];
+    if (at.up() && !at.dead()) {
+      issue_write(0, at, call_kind::put, 0);
+      after(at);
+    }
+    if (at.up() && !at.dead()) {
+      issue_read(0, at, call_kind::read_linearizable, 0);
+      after(at);
+    }
+    run_until(std::min(shared_.time.now() + timeout / 2, begin + 20 * timeout), served);
+  }
+  if (!served())
+    shared_.log.fail(invariant::liveness, std::string("no ") + (acknowledged_ > writes ? "read" : "write") +
+                                              " within 20 election timeouts (" + std::to_string(20 * timeout / 1000) +
+                                              " ms) in a healed quorum of " + std::to_string(quorum_.size()) + " of " +
+                                              std::to_string(nodes_.size()));
+}
+
+CONFMAN_DECL bool world::converged() {
+  const node* l = leader();
+  if (!l || l->core().commit() != l->core().log().last_index()) return false;
+  const log_index last = l->core().commit();
+  return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+    return n->up() && n->core().applied() == last && n->core().term() == l->core().term() &&
+           n->core().log().last_hash() == l->core().log().last_hash();
+  });
+}
+
+CONFMAN_DECL void world::converge() {
+  clients_active_ = false;
+  shared_.log.note(step::phase, node_id{}, 3);
+  heal_network();
+  for (const auto& n : nodes_) heal(*n);
+  const micros limit = 20 * shared_.plan.election_timeout();
+  if (!run_until(shared_.time.now() + limit, [this] { return converged(); }))
+    shared_.log.fail(invariant::liveness, "the healed nodes don't converge within 20 election timeouts (" +
+                                              std::to_string(limit / 1000) + " ms)");
+  const raft_core& core = nodes_.front()->core();
+  if (core.commit().value() < shared_.clients.floor())
+    shared_.log.fail(invariant::no_lost_acknowledgement,
+                     "the final log ends at " + std::to_string(core.commit().value()) + ", index " +
+                         std::to_string(shared_.clients.floor()) + " was acknowledged");
+  if (core.log().hash_at(core.commit()) != shared_.judge.committed_hash(core.commit()))
+    shared_.log.fail(invariant::committed_immutable, "the final log is not what was committed");
+  const std::uint64_t state = nodes_.front()->map().read().state_hash();
+  for (const auto& n : nodes_)
+    if (n->map().read().state_hash() != state)
+      shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
+  shared_.clients.finish([&core](log_index i) -> const entry& { return core.log().at(i); });
+}
+
+}  // namespace confman::sim

@@ -1,0 +1,149 @@
+// One simulated member: the real group, log and map over a simulated disk and network.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "confman/map/map_state.hpp"
+#include "confman/runtime/group.hpp"
+#include "confman/sim/disk.hpp"
+#include "confman/sim/event.hpp"
+#include "confman/sim/history.hpp"
+#include "confman/sim/network.hpp"
+#include "confman/sim/oracle.hpp"
+#include "confman/sim/scenario.hpp"
+#include "confman/sim/statistics.hpp"
+#include "confman/sim/timeline.hpp"
+#include "confman/sim/trace.hpp"
+#include "confman/storage/log.hpp"
+
+namespace confman::sim {
+
+// What every part of a world shares.
+struct environment {
+  environment(const scenario& s, bool echo)
+      : plan(s),
+        log(echo),
+        net(plan, time, counts),
+        judge(plan.nodes, log, counts),
+        clients(plan, log, counts) {}
+
+  const scenario plan;
+  timeline<event> time;
+  statistics counts;
+  trace log;
+  network net;
+  oracle judge;
+  history clients;
+};
+
+// A process with its disk. The disk lives as long as the world; group, log and map live from start() to crash().
+//
+// The node takes its inputs through the functions below, each of which may end with a blown fuse (dead()): then
+// nothing more leaves it, and its owner calls crash().
+class node final : private group_observer {
+ public:
+  // `world` must outlive the node.
+  CONFMAN_DECL node(environment& world, node_id id);
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+
+  // Opens the log and starts a process on what it finds. False: the power went meanwhile; call crash().
+  [[nodiscard]] CONFMAN_DECL bool start();
+  // The process is gone, and its disk keeps what a loss of power keeps.
+  CONFMAN_DECL void crash(survival mode);
+
+  // --- inputs; precondition: up() and not paused() ---
+  CONFMAN_DECL void tick();
+  CONFMAN_DECL void receive(message&& m);
+  CONFMAN_DECL void submit(write_operation& operation);
+  CONFMAN_DECL void submit(read_operation& operation);
+  CONFMAN_DECL void pump();
+  // The disk's side: an event of kind append, sync, persisted or maintain.
+  CONFMAN_DECL void disk_event(event_kind kind);
+
+  // --- faults ---
+  [[nodiscard]] effect_fuse& fuse() noexcept { return fuse_; }
+  [[nodiscard]] disk& platter() noexcept { return disk_; }
+  void stall_until(micros when) noexcept { stalled_until_ = when; }
+  void pause() noexcept { paused_ = true; }
+  // What waited for the process to go on, in order.
+  [[nodiscard]] std::vector<event> resume() {
+    paused_ = false;
+    return std::exchange(backlog_, {});
+  }
+  void keep_for_later(const event& e) { backlog_.push_back(e); }
+
+  // --- observers ---
+  [[nodiscard]] node_id id() const noexcept { return id_; }
+  [[nodiscard]] bool up() const noexcept { return group_.has_value(); }
+  [[nodiscard]] bool paused() const noexcept { return paused_; }
+  // Its power is gone, or it has failed for good: it has to be taken down.
+  [[nodiscard]] bool dead() const noexcept { return fuse_.blown() || failed_; }
+  [[nodiscard]] std::uint32_t run() const noexcept { return run_; }
+  [[nodiscard]] micros tick_length() const noexcept { return tick_length_; }
+  // Precondition: up().
+  [[nodiscard]] const raft_core& core() const noexcept { return group_->core(); }
+  [[nodiscard]] const map_state& map() const noexcept { return *map_; }
+  [[nodiscard]] tick_count now() const noexcept { return group_->now(); }
+  [[nodiscard]] bool leads() const noexcept { return up() && core().role() == role::leader; }
+
+ private:
+  struct transport {
+    node* self;
+    void send(message&& m) { self->send(std::move(m)); }
+  };
+  struct storage {
+    node* self;
+    void write(write_batch&& batch) { self->write(std::move(batch)); }
+  };
+  using group_type = group<transport, storage>;
+
+  void on_role(role r, term_t term, node_id leader) override;
+  void on_applied(const entry& e, const apply_result& result) override;
+  void on_failed(const failure& why) override;
+  void on_refused(node_id by) override;
+
+  CONFMAN_DECL void send(message&& m);
+  CONFMAN_DECL void write(write_batch&& batch);
+  void after_input();
+  void schedule(event_kind kind, micros delay);
+  void disk_failed(const failure& f);
+  void check_shadow();
+  [[nodiscard]] log_options options_of_log() const;
+  [[nodiscard]] group_options options_of_group(const recovered_log& found) const;
+  [[nodiscard]] configuration bootstrap() const;
+
+  environment& world_;
+  node_id id_;
+  dice dice_;
+  effect_fuse fuse_;
+  disk disk_;
+  micros tick_length_;
+  std::uint32_t run_ = 0;  // counts the processes
+  bool paused_ = false;
+  bool failed_ = false;
+  bool pump_scheduled_ = false;
+  bool maintenance_scheduled_ = false;
+  micros stalled_until_ = 0;
+  std::uint64_t errors_before_ = 0;  // of the disk, when this process began
+  std::vector<event> backlog_;
+  write_batch writing_;
+  bool writing_now_ = false;
+  failure write_failure_;
+  log_index published_;
+  // The process. The group refers to the others, so it goes first.
+  std::optional<log<disk>> log_;
+  std::optional<map_state> map_;
+  transport transport_{this};
+  storage storage_{this};
+  std::optional<group_type> group_;
+};
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/node.ipp"
+#endif

@@ -1,0 +1,109 @@
+// Sees everything, takes part in nothing: checks the protocol's promises at each event.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "confman/core/raft_core.hpp"
+#include "confman/sim/statistics.hpp"
+#include "confman/sim/trace.hpp"
+
+namespace confman::sim {
+
+// Knows what no node knows: what is on every platter, who voted for whom, what was ever committed. Every check is O(1)
+// per event or per entry. A broken promise throws sim::violation, which names the invariant (1 to 11 of `invariant`).
+//
+// It keeps its own account of each disk from the writes that the core hands out and the syncs that the log claims; the
+// account is compared with what recovery finds after every crash, so a log that claims too much is caught there.
+class oracle {
+ public:
+  oracle(std::size_t nodes, trace& log, statistics& counts)
+      : trace_(log), counts_(counts), nodes_(nodes + 1), terms_(1), committed_(1), seen_(1), states_(1) {}
+  oracle(const oracle&) = delete;
+  oracle& operator=(const oracle&) = delete;
+
+  // --- disks ---
+  // The core hands out a write (before storage sees it).
+  CONFMAN_DECL void on_write(node_id node, const write_batch& batch, const raft_core& core);
+  // The log is about to be given the batch: from here on a crash may keep it.
+  CONFMAN_DECL void on_append(node_id node, const write_batch& batch);
+  // The log says that all appended batches are durable.
+  CONFMAN_DECL void on_synced(node_id node);
+  // A log was opened after a crash, or for the first time; `shadow`: a copy of the platter was opened instead, and must
+  // hold exactly what was synced.
+  CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow);
+
+  // --- nodes ---
+  // A node runs again, from what was recovered.
+  CONFMAN_DECL void on_start(node_id node, const raft_core& core);
+  // A message leaves a node, now.
+  CONFMAN_DECL void on_send(node_id node, const message& m, const raft_core& core);
+  // After every input of a node.
+  CONFMAN_DECL void on_step(node_id node, const raft_core& core);
+  // The state that a node publishes at an applied index.
+  CONFMAN_DECL void on_published(node_id node, log_index index, std::uint64_t state_hash);
+
+  // --- what is known ---
+  [[nodiscard]] log_index committed() const noexcept { return log_index(committed_.size() - 1); }
+  [[nodiscard]] term_t committed_term(log_index i) const noexcept { return committed_[i.value()].term; }
+  [[nodiscard]] chain_hash committed_hash(log_index i) const noexcept { return committed_[i.value()].hash; }
+
+ private:
+  struct place {
+    term_t term;
+    chain_hash hash;
+    friend bool operator==(const place&, const place&) = default;
+  };
+  // A batch as the disk would keep it.
+  struct stage {
+    std::optional<log_index> truncate_from;
+    std::vector<place> entries;
+    log_index first;
+    std::optional<hard_state> state;
+  };
+  struct node_account {
+    // the platter: what was synced
+    hard_state durable;
+    std::vector<place> log{1};  // [0] is the empty log
+    std::deque<stage> appended;  // given to the log and not synced
+    std::uint64_t boot = 0;
+    incarnation_id incarnation;
+    std::map<term_t, node_id> votes;
+    // the running process
+    term_t term;
+    log_index commit;
+    log_index applied;
+    term_t leads;  // the term in which this process leads, 0 if it doesn't
+    version last_as_leader;
+    chain_hash last_hash_as_leader;
+  };
+
+  static void apply(const stage& s, node_account& account);
+  [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);
+  [[nodiscard]] bool on_platter(node_id node, log_index index, chain_hash hash) const;
+  void check_promise(node_id node, const message& m, const raft_core& core);
+  void record_vote(node_id node, term_t term, node_id candidate);
+  void check_leader(node_id node, node_account& account, const raft_core& core);
+  void check_committed(node_id node, log_index from, const raft_core& core);
+  void check_quorum(node_id node, log_index index, const raft_core& core);
+  [[nodiscard]] static std::string show(version v);
+
+  trace& trace_;
+  statistics& counts_;
+  std::vector<node_account> nodes_;                      // by id; 0 unused
+  std::vector<node_id> terms_;                           // leader of each term
+  std::vector<place> committed_;                         // by index
+  std::vector<std::vector<place>> seen_;                 // by index: what was ever written there
+  std::vector<std::optional<std::uint64_t>> states_;     // by index: hash of the state
+};
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/oracle.ipp"
+#endif

@@ -1,0 +1,109 @@
+// A whole cluster with its clients and its bad luck, in one thread and in virtual time.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "confman/sim/node.hpp"
+
+namespace confman::sim {
+
+// What a run ended with, when it ended well.
+struct outcome {
+  statistics counts;
+  std::uint64_t trace_hash = 0;  // equal for equal runs
+  std::uint64_t trace_count = 0;
+};
+
+// Runs a scenario: trouble first, while all the safety invariants are checked; then a quorum is healed and must
+// elect, write and read; then everything is healed and must converge. The same scenario gives the same run, to the last
+// event: nothing depends on addresses, on the machine's clock or on an order that isn't specified.
+//
+// Use:
+//   confman::sim::world world(confman::sim::scenario::draw(42));
+//   world.run();   // throws confman::sim::violation
+class world {
+ public:
+  // `echo`: print every trace record.
+  CONFMAN_DECL explicit world(const scenario& plan, bool echo = false);
+  CONFMAN_DECL ~world();
+  world(const world&) = delete;
+  world& operator=(const world&) = delete;
+
+  // Once. Throws violation.
+  CONFMAN_DECL outcome run();
+
+  // For whoever reports a failure.
+  [[nodiscard]] const trace& log() const noexcept { return shared_.log; }
+  [[nodiscard]] const scenario& plan() const noexcept { return shared_.plan; }
+
+ private:
+  class write_call;
+  class read_call;
+  struct client {
+    std::uint32_t open = 0;   // calls under way
+    std::uint64_t token = 0;  // the newest index it was told
+  };
+
+  // time
+  template <class Done>
+  bool run_until(micros end, Done&& done);
+  void dispatch(const event& e);
+  void dispatch_to(node& n, const event& e);
+  void after(node& n);
+
+  // clients
+  void client_turn(std::uint32_t who);
+  void issue(std::uint32_t who);
+  void issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
+  void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
+  void lose_calls(const node& n);
+  [[nodiscard]] node* pick_running();
+
+  // trouble
+  void trouble();
+  void strike(fault::set one);
+  void crash(node& n);
+  void restart(node& n);
+  void resume(node& n);
+  void cut_network();
+  void cut_leader();
+  void power_loss();
+  void cut_both(node_id a, node_id b);
+  [[nodiscard]] node& pick_victim();
+  [[nodiscard]] node* leader();
+  [[nodiscard]] survival draw_survival();
+
+  // the end
+  void heal_network();
+  void heal(node& n);
+  void heal_quorum();
+  void check_liveness();
+  void converge();
+  [[nodiscard]] bool converged();
+
+  environment shared_;
+  dice dice_;
+  std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
+  std::vector<client> clients_;
+  std::deque<write_call> writes_;
+  std::deque<read_call> reads_;
+  std::vector<write_call*> free_writes_;
+  std::vector<read_call*> free_reads_;
+  std::vector<term_t> led_;  // the last term in which each node was seen to lead
+  std::vector<node_id> quorum_;
+  bool troubled_ = true;
+  bool clients_active_ = true;
+  std::uint64_t acknowledged_ = 0;
+  std::uint64_t fresh_reads_ = 0;
+};
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/clients.ipp"
+#include "confman/sim/impl/trouble.ipp"
+#include "confman/sim/impl/world.ipp"
+#endif

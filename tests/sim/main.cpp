@@ -1,0 +1,211 @@
+// Runs seeds of the simulated world over several processes. tests/sim.sh is its front.
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cinttypes>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "report.hpp"
+#include "confman/sim/world.hpp"
+
+namespace {
+
+using confman::sim::outcome;
+using confman::sim::scenario;
+using confman::sim::world;
+
+struct settings {
+  std::uint64_t seeds = 200;
+  std::uint64_t first = 1;
+  unsigned jobs = 0;
+  bool verbose = false;
+  bool trace = false;
+  bool check_determinism = false;
+  bool keep_going = false;
+};
+
+// What a signal handler needs to know: which seed, and its world.
+std::uint64_t current_seed = 0;
+const world* current_world = nullptr;
+
+void print_replay(std::uint64_t seed) {
+  std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace\n", seed);
+}
+
+// A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed. This handler
+// runs in the thread that caused it, and the process ends here, so that printing is worth its risk.
+void on_signal(int signal) {
+  const char* why = signal == SIGVTALRM ? "no end after 60 s of processor time" : strsignal(signal);
+  std::printf("\nFAILED seed %" PRIu64 ": %s\n", current_seed, why);
+  if (current_world) {
+    std::printf("scenario: %s\nat virtual time %.6f s, after:\n%s", current_world->plan().describe().c_str(),
+                static_cast<double>(current_world->log().now()) * 1e-6, current_world->log().tail().c_str());
+  }
+  print_replay(current_seed);
+  std::fflush(stdout);
+  std::_Exit(1);
+}
+
+void install_handlers() {
+  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGVTALRM}) std::signal(signal, on_signal);
+}
+
+void limit_processor_time(long seconds) {
+  itimerval limit{};
+  limit.it_value.tv_sec = seconds;
+  setitimer(ITIMER_VIRTUAL, &limit, nullptr);
+}
+
+// Runs one seed; false after printing what is wrong with it.
+bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statistics& total) {
+  current_seed = seed;
+  limit_processor_time(60);
+  world simulated(scenario::draw(seed), options.trace);
+  current_world = &simulated;
+  bool good = true;
+  try {
+    const outcome first = simulated.run();
+    total += first.counts;
+    if (options.check_determinism || seed % 50 == 0) {
+      world again(scenario::draw(seed));
+      const outcome second = again.run();
+      if (first.trace_hash != second.trace_hash || first.trace_count != second.trace_count)
+        simulated.log().fail(confman::sim::invariant::determinism, "two runs of one seed differ");
+    }
+    if (options.verbose)
+      std::printf("seed %" PRIu64 ": trace %016" PRIx64 ", %" PRIu64 " events, %" PRIu64 " committed\n", seed,
+                  first.trace_hash, first.counts[confman::sim::counted::events],
+                  first.counts[confman::sim::counted::committed]);
+  } catch (const confman::sim::violation& v) {
+    good = false;
+    std::printf("\nFAILED seed %" PRIu64 " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%s", seed,
+                static_cast<double>(v.at()) * 1e-6, v.what(), simulated.plan().describe().c_str(),
+                simulated.log().tail().c_str());
+    std::printf("seed %" PRIu64 ": %s\n", seed, v.what());
+    print_replay(seed);
+    std::fflush(stdout);
+  }
+  current_world = nullptr;
+  limit_processor_time(0);
+  return good;
+}
+
+[[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
+  install_handlers();
+  bool good = true;
+  for (std::uint64_t i = share; i < options.seeds && (good || options.keep_going); i += options.jobs) {
+    if (!run_seed(options.first + i, options, result.counts)) {
+      good = false;
+      ++result.failures;
+    }
+    ++result.seeds;
+  }
+  std::fflush(stdout);
+  std::_Exit(good ? 0 : 1);
+}
+
+double now_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Waits for the processes; with a failure in one the others are ended, unless they are to go on.
+bool wait_for(std::vector<pid_t>& children, const settings& options, const report::share* shares, double begin) {
+  bool good = true;
+  double next_word = begin + 30;
+  for (std::size_t left = children.size(); left != 0;) {
+    int status = 0;
+    const pid_t ended = waitpid(-1, &status, WNOHANG);
+    if (ended == 0) {
+      poll(nullptr, 0, 20);
+      if (now_seconds() < next_word) continue;
+      next_word += 30;
+      report::progress(shares, children.size(), options.seeds, now_seconds() - begin);
+      continue;
+    }
+    if (ended < 0) break;
+    --left;
+    for (pid_t& child : children)
+      if (child == ended) child = 0;
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) continue;
+    good = false;
+    if (WIFSIGNALED(status)) std::printf("a process was ended by signal %d\n", WTERMSIG(status));
+    if (!options.keep_going)
+      for (const pid_t child : children)
+        if (child != 0) kill(child, SIGKILL);
+  }
+  return good;
+}
+
+bool run_all(const settings& options) {
+  const std::size_t bytes = sizeof(report::share) * options.jobs;
+  void* const shared = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (shared == MAP_FAILED) {
+    std::perror("mmap");
+    return false;
+  }
+  auto* const shares = static_cast<report::share*>(shared);
+  for (unsigned i = 0; i < options.jobs; ++i) ::new (shares + i) report::share();
+  const double begin = now_seconds();
+  std::vector<pid_t> children;
+  std::fflush(stdout);
+  for (unsigned i = 0; i < options.jobs; ++i) {
+    const pid_t child = fork();
+    if (child == 0) run_share(i, options, shares[i]);
+    if (child < 0) std::perror("fork");
+    if (child > 0) children.push_back(child);
+  }
+  const bool good = children.size() == options.jobs && wait_for(children, options, shares, begin);
+  const bool covered = report::summary(shares, options.jobs, options.first, now_seconds() - begin, good);
+  munmap(shared, bytes);
+  return good && covered;
+}
+
+[[noreturn]] void usage(const char* name) {
+  std::fprintf(stderr,
+               "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
+               "[--keep-going]\n",
+               name);
+  std::exit(2);
+}
+
+settings parse(int argc, char** argv) {
+  settings options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string name = argv[i];
+    const auto number = [&]() -> std::uint64_t {
+      char* end = nullptr;
+      if (i + 1 >= argc) usage(argv[0]);
+      const std::uint64_t value = std::strtoull(argv[++i], &end, 10);
+      if (end == argv[i] || *end != '\0') usage(argv[0]);
+      return value;
+    };
+    if (name == "--seeds") options.seeds = number();
+    else if (name == "--first") options.first = number();
+    else if (name == "--jobs") options.jobs = static_cast<unsigned>(number());
+    else if (name == "--verbose") options.verbose = true;
+    else if (name == "--trace") options.trace = true;
+    else if (name == "--check-determinism") options.check_determinism = true;
+    else if (name == "--keep-going") options.keep_going = true;
+    else usage(argv[0]);
+  }
+  if (options.jobs == 0) options.jobs = static_cast<unsigned>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
+  if (options.jobs > options.seeds) options.jobs = static_cast<unsigned>(std::max<std::uint64_t>(1, options.seeds));
+  return options;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const settings options = parse(argc, argv);
+  return run_all(options) ? 0 : 1;
+}

@@ -1,0 +1,25 @@
+// What a run of many seeds amounts to.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "confman/sim/statistics.hpp"
+
+namespace report {
+
+// One process's part of a run, in memory that all of them share.
+struct share {
+  std::uint64_t seeds = 0;
+  std::uint64_t failures = 0;
+  confman::sim::statistics counts;
+};
+
+// A line for who waits.
+void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds);
+
+// Prints what happened. False if a kind of trouble never occurred in a run that is long enough for it: then the run
+// shows less than it seems to.
+[[nodiscard]] bool summary(const share* shares, std::size_t count, std::uint64_t first, double seconds, bool good);
+
+}  // namespace report

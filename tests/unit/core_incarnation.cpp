@@ -1,0 +1,162 @@
+// Cluster, group and incarnation: who is talked to, and whose word counts.
+#include <doctest/doctest.h>
+
+#include "lib/core_harness.hpp"
+
+using namespace confman;
+using namespace confman::testing;
+
+namespace {
+
+const incarnation_id stranger(424242);
+
+}  // namespace
+
+TEST_CASE("a message of another cluster or group is refused and changes nothing") {
+  test_node node(1, voters(3));
+  message m{cluster_id(1), test_group, node_id(2), node_id(1), incarnation_of(2), term_t(9), heartbeat{}};
+  CHECK(node->step(std::move(m)) == errc::wrong_cluster);
+  message g{test_cluster, group_id(99), node_id(2), node_id(1), incarnation_of(2), term_t(9), heartbeat{}};
+  CHECK(node->step(std::move(g)) == errc::wrong_cluster);
+  CHECK(node->term() == term_t(0));
+  CHECK_FALSE(node->has_ready(true));
+}
+
+TEST_CASE("a message from nobody, from ourselves, to another or from no member is refused") {
+  test_node node(1, voters(3));
+  CHECK(node.receive(0, 9, heartbeat{}) == errc::unknown_peer);
+  CHECK(node.receive(1, 9, heartbeat{}) == errc::unknown_peer);
+  CHECK(node.receive(7, 9, heartbeat{}) == errc::unknown_peer);
+  CHECK(node.receive(7, 9, vote_request{{term_t(8), log_index(5)}}) == errc::unknown_peer);
+  message m{test_cluster, test_group, node_id(2), node_id(3), incarnation_of(2), term_t(9), heartbeat{}};
+  CHECK(node->step(std::move(m)) == errc::unknown_peer);
+  CHECK(node->term() == term_t(0));
+}
+
+TEST_CASE("the first entry of the first leader binds the data directories that elected it") {
+  test_node node(1, voters(3));
+  lead(node);
+  REQUIRE(node->role() == role::leader);
+  REQUIRE(node->log().last_index() == log_index(1));
+  const entry& first = node->log().at(log_index(1));
+  CHECK(first.type == entry_type::configuration);
+  const auto bound = decode_configuration(first.payload.view());
+  REQUIRE(bound);
+  CHECK(*bound == node->members());
+  CHECK(bound->find_member(node_id(1))->incarnation == incarnation_of(1));
+  CHECK(bound->find_member(node_id(2))->incarnation == incarnation_of(2));
+  CHECK_FALSE(bound->find_member(node_id(3))->incarnation);
+}
+
+TEST_CASE("later leaders of bound voters begin with a noop") {
+  test_node node(1, bound_voters(3));
+  lead(node);
+  CHECK(node->log().at(log_index(1)).type == entry_type::noop);
+}
+
+TEST_CASE("an unbound peer is bound by its first acknowledgement, and counts from then on") {
+  test_node node(1, voters(3));
+  lead(node);
+  CHECK_FALSE(node.receive(3, 1, append_ok{log_index(1)}));
+  CHECK(node->members().find_member(node_id(3))->incarnation == incarnation_of(3));
+  REQUIRE(node->log().last_index() == log_index(2));
+  CHECK(node->log().at(log_index(2)).type == entry_type::configuration);
+  node.work();
+  CHECK(node->commit() == log_index(1));
+  CHECK_FALSE(node.receive(3, 1, append_ok{log_index(2)}));
+  CHECK(node->commit() == log_index(2));
+  CHECK_FALSE(node.receive(3, 1, append_ok{log_index(2)}));
+  CHECK(node->log().last_index() == log_index(2));  // bound once
+}
+
+TEST_CASE("heartbeat answers and rejections bind nobody") {
+  test_node node(1, voters(3));
+  lead(node);
+  CHECK_FALSE(node.receive(3, 1, heartbeat_response{0}, stranger));
+  CHECK_FALSE(node.receive(3, 1, append_reject{log_index(0), {}}, stranger));
+  CHECK_FALSE(node->members().find_member(node_id(3))->incarnation);
+}
+
+TEST_CASE("another data directory under a bound id is refused, and told so") {
+  test_node node(1, voters(3));
+  lead(node);
+  node.sent.clear();
+  const std::vector<message_body> bodies = {append_ok{log_index(1)}, vote_response{true}, heartbeat_response{5},
+                                            vote_request{{term_t(9), log_index(9)}},
+                                            pre_vote_request{term_t(9), {term_t(9), log_index(9)}},
+                                            append_of({9}, 0)};
+  for (const message_body& body : bodies) {
+    CHECK(node.receive(2, 9, body, stranger) == errc::wrong_incarnation);
+    node.pump();
+    const auto told = node.take<refused>(2);
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].bound == incarnation_of(2));
+  }
+  CHECK(node->term() == term_t(1));
+  CHECK(node->role() == role::leader);
+  CHECK(node->progress_of(node_id(2))->match == log_index(0));
+  CHECK(node.receive(2, 1, refused{}, stranger) == errc::wrong_incarnation);
+  node.pump();
+  CHECK(node.count<refused>() == 0);  // two that refuse each other don't talk for ever
+}
+
+TEST_CASE("a refused data directory knows who refused it, whatever the terms") {
+  test_node node(2, bound_voters(3), {}, disk_of(5, {}));
+  CHECK(node->refused_by() == node_id(0));
+  CHECK_FALSE(node.receive(1, 5, refused{incarnation_of(2)}));  // names us: not a refusal
+  CHECK(node->refused_by() == node_id(0));
+  CHECK_FALSE(node.receive(1, 3, refused{stranger}));
+  CHECK(node->refused_by() == node_id(1));
+  CHECK(node->term() == term_t(5));
+}
+
+TEST_CASE("trap: a wiped follower keeps no match index, its word does not commit") {
+  test_cluster_of cluster(3);
+  REQUIRE(cluster.elect(1));
+  CHECK_FALSE(cluster[1]->propose(text("x")).code);
+  CHECK(cluster.tick_all(5));
+  cluster[3].crash();
+  // 2 loses its disk and comes back under its old id.
+  cluster.replace(2, std::make_unique<test_node>(2, voters(3), [](raft_options& o) { o.incarnation = stranger; }));
+  const log_index before = cluster[1]->commit();
+  (void)cluster[1]->propose(text("y"));
+  CHECK(cluster.tick_all(60));
+  CHECK(cluster[1]->commit() == before);
+  CHECK(cluster.leader() == 0);
+  CHECK(cluster[2]->refused_by() == node_id(1));
+  cluster[3].restart();
+  CHECK(cluster.tick_all(60));
+  REQUIRE(cluster.leader() != 0);
+  CHECK(cluster.leader() != 2);
+  CHECK(cluster[cluster.leader()]->commit() > before);
+}
+
+TEST_CASE("two data directories under one id don't vote twice: the first answer stands") {
+  test_node node(1, voters(5));
+  node.time_out();
+  for (const std::uint64_t peer : {2u, 3u}) CHECK_FALSE(node.receive(peer, 0, pre_vote_response{term_t(1), true}));
+  node.work();
+  CHECK_FALSE(node.receive(2, 1, vote_response{true}));
+  CHECK_FALSE(node.receive(2, 1, vote_response{true}, stranger));
+  CHECK(node->role() == role::candidate);
+}
+
+TEST_CASE("a configuration entry is effective when appended, and taken back when truncated") {
+  test_node node(3, voters(3));
+  append_request body;
+  body.entries.push_back({term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
+  CHECK_FALSE(node.receive(1, 1, body));
+  CHECK(node->members() == bound_voters(3));
+  CHECK(node.receive(2, 1, heartbeat{}, stranger) == errc::wrong_incarnation);
+  CHECK_FALSE(node.receive(2, 2, append_of({2}, 0)));
+  CHECK(node->members() == voters(3));
+}
+
+TEST_CASE("a restart finds the bound configuration in its log") {
+  test_node node(1, voters(3));
+  lead(node);
+  const configuration bound = node->members();
+  node.crash();
+  node.restart();
+  CHECK(node->members() == bound);
+}
