@@ -1,4 +1,5 @@
-// The compiled bodies of the public face, and the default map.
+// The compiled bodies of the public face, and the explicit instantiation of the default types: what a user's
+// file would otherwise compile again (see the extern templates at the end of config_map.hpp).
 #include "confman/config_map.hpp"
 #include "confman/options.hpp"
 

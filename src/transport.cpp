@@ -3,6 +3,7 @@
 #include "confman/transport/concepts.hpp"
 #include "confman/transport/framing.hpp"
 #include "confman/transport/loopback_transport.hpp"
+#include "confman/transport/tcp_options.hpp"
 #include "confman/transport/tcp_transport.hpp"
 
 #include "confman/transport/impl/framing.ipp"

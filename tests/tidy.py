@@ -82,7 +82,11 @@ def layer_of(path):
     """The layer of a path below include/confman: a folder, a top-level header, or None for a shared one."""
     parts = path.split('/')
     if len(parts) == 1 or parts[0] == 'impl':
-        name = re.sub(r'\.ipp$', '.hpp', parts[-1])
+        stem = os.path.splitext(parts[-1])[0]
+        # impl/config_map_members.hpp belongs to config_map.hpp.
+        heads = [head for head in [*RANKS, *EVERYWHERE]
+                 if head.endswith('.hpp') and stem.startswith(head[:-4])]
+        name = max(heads, key=len) if heads and parts[0] == 'impl' else stem + '.hpp'
         return None if name in EVERYWHERE else name
     return parts[0]
 

@@ -27,14 +27,16 @@ namespace detail {
 [[nodiscard]] CONFMAN_DECL tcp_options translate_tcp(const options& o);
 
 // The bytes of a command by this node, or why it may not be proposed.
-[[nodiscard]] CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind kind, std::string_view key,
-                                                             std::string_view value, std::uint64_t expected_revision);
+[[nodiscard]] CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind kind,
+                                                             std::string_view key, std::string_view value,
+                                                             std::uint64_t expected_revision);
 
 [[noreturn]] CONFMAN_DECL void throw_failure(const failure& error);
 
 }  // namespace detail
 
-// What a write did: result.at is its version, result.previous_revision the key's revision before it (0: none).
+// What a write did: result.at is its version, result.previous_revision the key's revision before it (0:
+// none).
 using write_result = apply_result;
 
 // A replicated configuration map.
@@ -42,30 +44,33 @@ using write_result = apply_result;
 //   Transport   carries messages between members: tcp_transport, loopback_transport, or your own
 //   Storage     makes the log durable: file_storage, memory_storage (not durable), or your own
 //
-// Thread safety: every member function may be called from any thread, at the same time, except the constructor and
-// the destructor. Lifetime: the executor's context must outlive the map; entries, snapshots and watches may outlive
-// it, guards may not.
+// Thread safety: every member function may be called from any thread, at the same time, except the
+// constructor and the destructor. Lifetime: the executor's context must outlive the map; entries, snapshots
+// and watches may outlive it, guards may not.
 //
-// Completion: asynchronous operations take any completion token with the signature stated, call the handler on its
-// associated executor (by default the map's) and never inline. Cancelling through the handler's cancellation slot
-// (any type) ends the wait with asio::error::operation_aborted; a write that was already sent may still be applied.
+// Completion: asynchronous operations take any completion token with the signature stated, call the handler
+// on its associated executor (by default the map's) and never inline. Cancelling through the handler's
+// cancellation slot (any type) ends the wait with asio::error::operation_aborted; a write that was already
+// sent may still be applied.
 //
-// Errors of every write (asynchronous and blocking): certainly not applied: not_leader, no_leader, busy, stopped,
-// bad_option, key_*, value_too_large, compare_failed; unknown: outcome_unknown, operation_aborted, storage_failed.
+// Errors of every write (asynchronous and blocking): certainly not applied: not_leader, no_leader, busy,
+// stopped, bad_option, key_*, value_too_large, compare_failed; unknown: outcome_unknown, operation_aborted,
+// storage_failed.
 template <class Transport, class Storage>
 class basic_config_map {
  public:
   using executor_type = asio::any_io_executor;
 
-  // On the host's executor. Starts nothing and opens nothing yet. `transport_arguments` go to the Transport after
-  // its executor (for loopback_transport: the network).
+  // On the host's executor. Starts nothing and opens nothing yet. `transport_arguments` go to the Transport
+  // after its executor (for loopback_transport: the network).
   basic_config_map(executor_type executor, options o);
   template <class... TransportArguments>
-    requires(sizeof...(TransportArguments) > 0)
-  basic_config_map(executor_type executor, options o, TransportArguments&... transport_arguments);
+  requires(sizeof...(TransportArguments) > 0)
+      basic_config_map(executor_type executor, options o, TransportArguments&... transport_arguments);
   template <class ExecutionContext>
-    requires std::convertible_to<ExecutionContext&, asio::execution_context&>
-  basic_config_map(ExecutionContext& context, options o) : basic_config_map(context.get_executor(), std::move(o)) {}
+  requires std::convertible_to<ExecutionContext&, asio::execution_context&> basic_config_map(
+      ExecutionContext& context, options o)
+      : basic_config_map(context.get_executor(), std::move(o)) {}
   // On one thread of its own, for hosts without an event loop. Use start() and wait().
   explicit basic_config_map(options o);
 
@@ -78,22 +83,22 @@ class basic_config_map {
 
   // --- life ---
 
-  // Opens the data directory, listens, and takes part in the cluster until stop(). Completes when all has ended:
-  // without an error after stop(), else with the reason; last_failure().what says where and what to do. Nothing on
-  // disk is changed before options, address and directory are found good.
-  // Signature: void(std::error_code). Errors: bad_option, bad_address, address_in_use, directory_in_use,
-  // wrong_cluster, wrong_node, format_unsupported, log_damaged, storage_failed, log_diverged; stopped if it ran before.
+  // Opens the data directory, listens, and takes part in the cluster until stop(). Completes when all has
+  // ended: without an error after stop(), else with the reason; last_failure().what says where and what to
+  // do. Nothing on disk is changed before options, address and directory are found good. Signature:
+  // void(std::error_code). Errors: bad_option, bad_address, address_in_use, directory_in_use, wrong_cluster,
+  // wrong_node, format_unsupported, log_damaged, storage_failed, log_diverged; stopped if it ran before.
   // Cancellation: the same as stop().
   template <class CompletionToken>
   auto async_run(CompletionToken&& token);
 
-  // The same for hosts without an event loop: returns when this node takes part (not yet: when there is a leader), or
-  // why it can't. Must not be called on the executor's threads.
+  // The same for hosts without an event loop: returns when this node takes part (not yet: when there is a
+  // leader), or why it can't. Must not be called on the executor's threads.
   [[nodiscard]] failure start();
   // Blocks until a map that was start()ed has ended; returns why, nothing after stop().
   failure wait();
-  // Refuses new work, fails what waits (outcome_unknown for writes that were sent), lets the disk write under way
-  // end, and closes. Returns at once.
+  // Refuses new work, fails what waits (outcome_unknown for writes that were sent), lets the disk write under
+  // way end, and closes. Returns at once.
   void stop() { node_->stop(); }
 
   [[nodiscard]] node_status status() const { return node_->status(); }
@@ -112,20 +117,23 @@ class basic_config_map {
   auto async_erase(std::string_view key, CompletionToken&& token) {
     return write(command_kind::erase, key, {}, 0, std::forward<CompletionToken>(token));
   }
-  // Puts only if the key's modify revision is `expected_revision` (0: only if it doesn't exist); else compare_failed,
-  // and result.previous_revision is the current one.
+  // Puts only if the key's modify revision is `expected_revision` (0: only if it doesn't exist); else
+  // compare_failed, and result.previous_revision is the current one.
   template <class CompletionToken>
   auto async_compare_exchange(std::string_view key, std::uint64_t expected_revision, std::string_view value,
                               CompletionToken&& token) {
-    return write(command_kind::compare_exchange, key, value, expected_revision, std::forward<CompletionToken>(token));
+    return write(command_kind::compare_exchange, key, value, expected_revision,
+                 std::forward<CompletionToken>(token));
   }
   template <class CompletionToken>
   auto async_compare_erase(std::string_view key, std::uint64_t expected_revision, CompletionToken&& token) {
-    return write(command_kind::compare_erase, key, {}, expected_revision, std::forward<CompletionToken>(token));
+    return write(command_kind::compare_erase, key, {}, expected_revision,
+                 std::forward<CompletionToken>(token));
   }
 
-  // The same, blocking the calling thread. Without `error` they throw std::system_error. On the map's own queue they
-  // fail with would_deadlock; on other threads of the executor they block it, so prefer the asynchronous ones there.
+  // The same, blocking the calling thread. Without `error` they throw std::system_error. On the map's own
+  // queue or thread they fail with would_deadlock; on threads of the host's executor they block it, for ever
+  // if it has no other: use the asynchronous ones there.
   write_result put(std::string_view key, std::string_view value, std::error_code& error) {
     return write_blocking(command_kind::put, key, value, 0, error);
   }
@@ -148,7 +156,8 @@ class basic_config_map {
 
   // An entry, owned by whoever holds it; it never changes.
   [[nodiscard]] std::optional<map_entry> get(std::string_view key) const { return node_->map().get(key); }
-  // A consistent view for a short while, without even a reference count: keep it no longer than a function call.
+  // A consistent view for a short while, without even a reference count: keep it no longer than a function
+  // call.
   [[nodiscard]] read_guard read() const { return node_->map().read(); }
   // A consistent view for as long as you like.
   [[nodiscard]] map_snapshot snapshot() const { return node_->map().snapshot(); }
@@ -157,23 +166,27 @@ class basic_config_map {
 
   // --- reads as fresh as asked ---
 
-  // local: this node's state; linearizable: after every write acknowledged anywhere before this call began (one round
-  // to the leader's quorum, on any member); at_least(version): after that version, on any member.
-  // Signature: void(std::error_code, std::optional<map_entry>). Errors: timed_out, busy, stopped, storage_failed.
+  // local: this node's state; linearizable: after every write acknowledged anywhere before this call began
+  // (one round to the leader's quorum, on any member); at_least(version): after that version, on any member.
+  // Signature: void(std::error_code, std::optional<map_entry>). Errors: timed_out, busy, stopped,
+  // storage_failed.
   template <class CompletionToken>
   auto async_get(std::string_view key, consistency freshness, CompletionToken&& token);
-  // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature: void(std::error_code).
+  // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature:
+  // void(std::error_code).
   template <class CompletionToken>
   auto async_read_barrier(consistency freshness, CompletionToken&& token);
 
-  [[nodiscard]] std::optional<map_entry> get(std::string_view key, consistency freshness, std::error_code& error) const;
+  [[nodiscard]] std::optional<map_entry> get(std::string_view key, consistency freshness,
+                                             std::error_code& error) const;
   void read_barrier(consistency freshness, std::error_code& error) const;
 
   // --- watches ---
 
-  // Calls on_change(const change_batch&) for every change under `prefix`, in order, without gap or duplicate, until
-  // the handle is destroyed: from now on, or from after a revision within the history kept. It runs on the map's
-  // executor, one call at a time. A batch with an error (compacted, watch_lagged, revision_in_future, stopped) is the last.
+  // Calls on_change(const change_batch&) for every change under `prefix`, in order, without gap or duplicate,
+  // until the handle is destroyed: from now on, or from after a revision within the history kept. It runs on
+  // the map's executor, one call at a time. A batch with an error (compacted, watch_lagged,
+  // revision_in_future, stopped) is the last.
   template <class OnChange>
   [[nodiscard]] watch_handle watch(std::string_view prefix, OnChange on_change);
   template <class OnChange>
@@ -185,9 +198,14 @@ class basic_config_map {
   template <class CompletionToken>
   auto write(command_kind kind, std::string_view key, std::string_view value, std::uint64_t expected,
              CompletionToken&& token);
-  write_result write_blocking(command_kind kind, std::string_view key, std::string_view value, std::uint64_t expected,
-                              std::error_code& error);
-  write_result write_throwing(command_kind kind, std::string_view key, std::string_view value, std::uint64_t expected);
+  write_result write_blocking(command_kind kind, std::string_view key, std::string_view value,
+                              std::uint64_t expected, std::error_code& error);
+  write_result write_throwing(command_kind kind, std::string_view key, std::string_view value,
+                              std::uint64_t expected);
+  // What is known about why the map ended with this code.
+  [[nodiscard]] failure reason(std::error_code code) const;
+  // On this thread a blocking call would wait for itself.
+  [[nodiscard]] bool must_not_block() const noexcept;
 
   options options_;
   std::shared_ptr<detail::owned_context> owned_;  // null on the host's executor

@@ -20,9 +20,13 @@ namespace confman::testing {
 inline constexpr cluster_id test_cluster{77};
 inline constexpr group_id test_group{3};
 
-[[nodiscard]] inline incarnation_id incarnation_of(std::uint64_t id) { return incarnation_id(id * 1000 + 1); }
+[[nodiscard]] inline incarnation_id incarnation_of(std::uint64_t id) {
+  return incarnation_id(id * 1000 + 1);
+}
 
-[[nodiscard]] inline shared_bytes text(std::string_view bytes) { return shared_bytes::copy(bytes); }
+[[nodiscard]] inline shared_bytes text(std::string_view bytes) {
+  return shared_bytes::copy(bytes);
+}
 
 // Voters 1..n, not bound to a data directory yet, as at a cluster's first start.
 [[nodiscard]] inline configuration voters(std::uint64_t n) {
@@ -84,7 +88,8 @@ class test_node {
  public:
   using tweak = std::function<void(raft_options&)>;
 
-  test_node(std::uint64_t id, configuration bootstrap, const tweak& change = {}, recovered_log disk_image = {})
+  test_node(std::uint64_t id, configuration bootstrap, const tweak& change = {},
+            recovered_log disk_image = {})
       : disk(std::move(disk_image)), bootstrap_(std::move(bootstrap)) {
     options.cluster = test_cluster;
     options.group = test_group;
@@ -110,8 +115,8 @@ class test_node {
                         incarnation.value_or(incarnation_of(from)), term_t(term), std::move(body)});
   }
 
-  // Takes one ready: what is to be sent is added to `sent`, what is to be written begins, what is committed is
-  // applied at once.
+  // Takes one ready: what is to be sent is added to `sent`, what is to be written begins, what is committed
+  // is applied at once.
   void pump(bool storage_idle = true) {
     ready work = core_->take_ready(storage_idle);
     for (message& m : work.messages) sent.push_back(std::move(m));
@@ -199,8 +204,8 @@ class test_node {
   }
 
   raft_options options;
-  recovered_log disk;              // the durable image
-  std::deque<write_batch> writing; // given to the disk, not durable yet
+  recovered_log disk;               // the durable image
+  std::deque<write_batch> writing;  // given to the disk, not durable yet
   std::vector<message> sent;
   std::vector<entry> applied;
   std::vector<read_answer> answers;
@@ -209,7 +214,8 @@ class test_node {
   // The first `parts` of the three parts of a write reach the disk.
   void write(const write_batch& batch, int parts) {
     if (parts > 0 && batch.truncate_from)
-      while (!disk.entries.empty() && disk.entries.back().index >= *batch.truncate_from) disk.entries.pop_back();
+      while (!disk.entries.empty() && disk.entries.back().index >= *batch.truncate_from)
+        disk.entries.pop_back();
     if (parts > 1) disk.entries.insert(disk.entries.end(), batch.entries.begin(), batch.entries.end());
     if (parts > 2 && batch.state) disk.state = *batch.state;
   }
@@ -227,7 +233,8 @@ class test_node {
   return disk;
 }
 
-// Has node 1 elected by voter 2 in a cluster of three or more; its first entry is appended, sent and durable here.
+// Has node 1 elected by voter 2 in a cluster of three or more; its first entry is appended, sent and durable
+// here.
 inline void lead(test_node& node, std::uint64_t voters_needed = 1) {
   node.time_out();
   node.work();
@@ -235,7 +242,8 @@ inline void lead(test_node& node, std::uint64_t voters_needed = 1) {
   for (std::uint64_t i = 2; i < 2 + voters_needed; ++i)
     (void)node.receive(i, node->term().value(), pre_vote_response{next, true});
   node.work();
-  for (std::uint64_t i = 2; i < 2 + voters_needed; ++i) (void)node.receive(i, next.value(), vote_response{true});
+  for (std::uint64_t i = 2; i < 2 + voters_needed; ++i)
+    (void)node.receive(i, next.value(), vote_response{true});
   node.work();
 }
 
@@ -243,7 +251,8 @@ inline void lead(test_node& node, std::uint64_t voters_needed = 1) {
 class test_cluster_of {
  public:
   explicit test_cluster_of(std::uint64_t n, const test_node::tweak& change = {}) {
-    for (std::uint64_t i = 1; i <= n; ++i) nodes_.emplace_back(std::make_unique<test_node>(i, voters(n), change));
+    for (std::uint64_t i = 1; i <= n; ++i)
+      nodes_.emplace_back(std::make_unique<test_node>(i, voters(n), change));
   }
 
   [[nodiscard]] std::uint64_t size() const { return nodes_.size(); }
@@ -276,7 +285,8 @@ class test_cluster_of {
   void deliver_all() {
     std::deque<message> now = std::exchange(wire, {});
     for (message& m : now)
-      if (m.to.value() <= size() && (*this)[m.to.value()].running()) (void)(*this)[m.to.value()]->step(std::move(m));
+      if (m.to.value() <= size() && (*this)[m.to.value()].running())
+        (void)(*this)[m.to.value()]->step(std::move(m));
   }
 
   // Exchanges messages and completes writes until all is quiet. False when it never gets quiet.

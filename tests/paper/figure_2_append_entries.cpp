@@ -144,7 +144,8 @@ TEST_CASE("figure 2, AppendEntries 5: commitIndex becomes min(leaderCommit, inde
   CHECK(node->commit() == log_index(3));
 }
 
-TEST_CASE("trap: an empty append with a commit index above the matched prefix commits nothing of a stale suffix") {
+TEST_CASE(
+    "trap: an empty append with a commit index above the matched prefix commits nothing of a stale suffix") {
   // Entries 3 and 4 are of a deposed leader; the new one has only confirmed the prefix up to 2.
   test_node node(1, voters(3), {}, disk_of(3, {1, 2, 3, 3}));
   CHECK_FALSE(node.receive(2, 5, append_of({1, 2}, 2, 4)));

@@ -88,7 +88,9 @@ TEST_CASE("figure 2, followers: a refused vote does not put the election off") {
   CHECK(node.count<pre_vote_request>() > 0);
 }
 
-TEST_CASE("figure 2, candidates: on starting an election, raise the term, vote for self, reset the timer, ask all") {
+TEST_CASE(
+    "figure 2, candidates: on starting an election, raise the term, vote for self, reset the timer, ask "
+    "all") {
   test_node node(1, voters(3), {}, disk_of(4, {1, 4}));
   node.time_out();
   CHECK_FALSE(node.receive(2, 4, pre_vote_response{term_t(5), true}));
@@ -106,7 +108,8 @@ TEST_CASE("figure 2, candidates: on starting an election, raise the term, vote f
 TEST_CASE("figure 2, candidates: votes from a majority make a leader") {
   test_node node(1, voters(5), {}, disk_of(4, {1, 4}));
   node.time_out();
-  for (const std::uint64_t peer : {2u, 3u}) CHECK_FALSE(node.receive(peer, 4, pre_vote_response{term_t(5), true}));
+  for (const std::uint64_t peer : {2u, 3u})
+    CHECK_FALSE(node.receive(peer, 4, pre_vote_response{term_t(5), true}));
   node.work();
   CHECK_FALSE(node.receive(2, 5, vote_response{true}));
   CHECK_FALSE(node.receive(2, 5, vote_response{true}));  // a duplicate counts once
@@ -193,7 +196,8 @@ TEST_CASE("figure 2, leaders: on success nextIndex and matchIndex of the followe
   CHECK(node->progress_of(node_id(2))->next == log_index(2));
 }
 
-TEST_CASE("figure 2, leaders: on a failed consistency check nextIndex goes back and the append is tried again") {
+TEST_CASE(
+    "figure 2, leaders: on a failed consistency check nextIndex goes back and the append is tried again") {
   test_node node(1, voters(3), {}, disk_of(3, {1, 2, 3}));
   lead(node);
   CHECK(node.take<append_request>(2).at(0).previous == version{term_t(3), log_index(3)});

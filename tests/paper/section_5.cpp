@@ -87,7 +87,9 @@ TEST_CASE("section 5.2: election timeouts are drawn anew from [T, 2T) each time"
   CHECK(seen.size() == node.options.election_ticks);
 }
 
-TEST_CASE("section 5.3: an entry is committed when the leader has stored it on a majority, and then all before it") {
+TEST_CASE(
+    "section 5.3: an entry is committed when the leader has stored it on a majority, and then all before "
+    "it") {
   test_cluster_of cluster(5);
   REQUIRE(cluster.elect(1));
   for (const std::uint64_t down : {2u, 3u, 4u, 5u}) cluster.cut(1, down);
@@ -148,7 +150,8 @@ TEST_CASE("section 5.3: a conflict of many entries is found with one rejection p
   std::size_t rejections = 0;
   for (int i = 0; i < 10 && follower->log().last() != leader->log().last(); ++i) {
     leader.work();
-    for (append_request& m : leader.take<append_request>(2)) CHECK_FALSE(follower.receive(1, 5, std::move(m)));
+    for (append_request& m : leader.take<append_request>(2))
+      CHECK_FALSE(follower.receive(1, 5, std::move(m)));
     follower.work();
     for (append_reject& m : follower.take<append_reject>(1)) {
       ++rejections;
@@ -195,7 +198,8 @@ TEST_CASE("section 5.4.2, figure 8: an entry of an earlier term is not committed
   lead(leader, 2);
   REQUIRE(leader->role() == role::leader);
   REQUIRE(leader->term() == term_t(4));
-  for (const std::uint64_t peer : {2u, 3u, 4u, 5u}) CHECK_FALSE(leader.receive(peer, 4, append_ok{log_index(2)}));
+  for (const std::uint64_t peer : {2u, 3u, 4u, 5u})
+    CHECK_FALSE(leader.receive(peer, 4, append_ok{log_index(2)}));
   CHECK(leader->commit() == log_index(0));
   // (e): with its own entry on a majority, all before it is committed as well.
   leader.work();

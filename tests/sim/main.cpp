@@ -57,7 +57,10 @@ void on_signal(int signal) {
 }
 
 void install_handlers() {
-  for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGVTALRM}) std::signal(signal, on_signal);
+  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGVTALRM}) std::signal(signal, on_signal);
+#if !defined(__SANITIZE_ADDRESS__)  // which says more about these
+  for (const int signal : {SIGSEGV, SIGBUS}) std::signal(signal, on_signal);
+#endif
 }
 
 void limit_processor_time(long seconds) {

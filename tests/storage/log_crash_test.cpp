@@ -4,6 +4,7 @@
 #include <cstdlib>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "crash_file_system.hpp"
 #include "log_model.hpp"
@@ -123,4 +124,46 @@ TEST_CASE(
   const std::uint64_t begin = first != nullptr ? std::strtoull(first, nullptr, 10) : 1;
   const std::uint64_t seeds = count != nullptr ? std::strtoull(count, nullptr, 10) : 300;
   for (std::uint64_t seed = begin; seed < begin + seeds; ++seed) crash_run(seed).live(20);
+}
+
+namespace {
+
+// A short life with everything that changes names: segments made, the whole log voided, segments freed.
+// Returns how many batches were acknowledged.
+std::size_t short_life(crash_file_system& fs, const std::vector<write_batch>& batches) {
+  recovered_log found;
+  result<test_log> log = test_log::open(fs, "data", small_options(), found);
+  std::size_t done = 0;
+  while (log && done < batches.size() && !log->append(batches[done]) && !log->sync()) ++done;
+  return done;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "killed at any effect and then without power at any effect of the next start, a log is never refused") {
+  log_model model;
+  std::vector<write_batch> batches;
+  for (int i = 0; i < 9; ++i) batches.push_back(model.batch({std::string(900, 'a')}));
+  batches.push_back(model.batch({"b"}, 1));  // frees three segments
+  crash_file_system whole;
+  REQUIRE(short_life(whole, batches) == batches.size());
+  for (std::uint64_t kill_at = 1; kill_at <= whole.effects; ++kill_at)
+    for (std::uint64_t second = 1; second <= 30; ++second)
+      for (unsigned survivors = 0; survivors < 4; ++survivors) {  // of the names: none, every other one, all
+        crash_file_system fs;
+        fs.dies_at = kill_at;
+        const std::size_t acknowledged = short_life(fs, batches);
+        fs.kill();
+        fs.dies_at = fs.effects + second;
+        recovered_log found;
+        (void)test_log::open(fs, "data", small_options(), found);
+        unsigned at = survivors;
+        fs.lose_power([&] { return survivors != 0 && (survivors == 3 || at++ % 2 == 1); });
+        const result<test_log> log = test_log::open(fs, "data", small_options(), found);
+        REQUIRE_MESSAGE(log, "killed at " << kill_at << ", then " << second << ": " << log.error().what);
+        const content now = content_of(found);
+        REQUIRE((now == model.history()[acknowledged] ||
+                 (acknowledged < batches.size() && now == model.history()[acknowledged + 1])));
+      }
 }

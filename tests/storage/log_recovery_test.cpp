@@ -322,3 +322,58 @@ TEST_CASE("a disk that can't be read is an error of the disk, not damage, and no
     CHECK(fs.image() == image);
   }
 }
+
+TEST_CASE("a frame is valid at its own place only, and never in a recycled segment") {
+  using confman::incarnation_id;
+  std::string bytes(format::frame_header_bytes, '\0');
+  format::frame_header written;
+  written.number = 9;
+  written.synced = 8;
+  format::encode(bytes.data(), written, format::place(incarnation_id(1), 5).seed(512));
+  format::frame_header read;
+  const auto valid = [&](std::uint64_t incarnation, std::uint64_t sequence, std::uint64_t offset) {
+    return format::decode(bytes.data(), read,
+                          format::place(incarnation_id(incarnation), sequence).seed(offset));
+  };
+  CHECK(valid(1, 5, 512));
+  CHECK(read.number == 9);
+  CHECK_FALSE(valid(2, 5, 512));
+  CHECK_FALSE(valid(1, 5, 520));
+  for (std::uint64_t sequence = 6; sequence < 20000; ++sequence) REQUIRE_FALSE(valid(1, sequence, 512));
+}
+
+TEST_CASE("a frame that follows another one than it was written after is cut, not taken") {
+  const auto state = [](std::uint64_t n) { return hard_state{term_t(n), node_id(n), log_index(n)}; };
+  log_model ours, theirs;
+  const disk_image one = written({}, {ours.batch({}, {}, state(1)), ours.batch({}, {}, state(2))});
+  const disk_image two = written({}, {theirs.batch({}, {}, state(3)), theirs.batch({}, {}, state(4))});
+  // Both frames of a batch are of the same size: the second one of `one` behind the first one of `two`, as if
+  // a tail had been cut without zeroing it. The second frame says that the first was synced, but not this
+  // first.
+  const std::size_t first = format::segment_header_bytes,
+                    size = format::frame_header_bytes + format::state_bytes;
+  disk_image mixed = one;
+  mixed[first_segment].replace(first, size, two.at(first_segment).substr(first, size));
+  const outcome o = open_image(mixed);
+  REQUIRE(o.opened);
+  CHECK(o.found == theirs.history()[1]);
+}
+
+TEST_CASE("a segment header with a valid checksum and impossible numbers is refused") {
+  const disk_image image = written({}, {});
+  const auto refused_with = [&image](auto change) {
+    disk_image bad = image;
+    std::string& bytes = bad[first_segment];
+    format::segment_header header;
+    std::uint32_t version = 0;
+    REQUIRE(format::decode(bytes.substr(0, format::segment_header_bytes), header, version) ==
+            format::decoded::good);
+    change(header);
+    bytes.replace(0, format::segment_header_bytes, format::encode(header));
+    return refused(open_image(bad), bad);
+  };
+  CHECK(refused_with([](format::segment_header& h) { h.capacity = 100; }));
+  CHECK(refused_with([](format::segment_header& h) { h.capacity = ~std::uint64_t{0}; }));
+  CHECK(refused_with([](format::segment_header& h) { h.first_frame = 0; }));
+  CHECK(refused_with([](format::segment_header& h) { h.sequence = 2; }));
+}

@@ -164,7 +164,8 @@ TEST_CASE("group commit: what comes while storage is occupied joins the next wri
   CHECK(node.writing[1].entries.size() == 10);
 }
 
-TEST_CASE("trap: asynchronous append, an old term's completion does not count for the entries that replaced it") {
+TEST_CASE(
+    "trap: asynchronous append, an old term's completion does not count for the entries that replaced it") {
   test_node node(2, voters(3));
   CHECK_FALSE(node.receive(1, 1, append_of({1, 1, 1}, 0)));
   node.pump();  // write 1: entries 1..3 of term 1
@@ -182,7 +183,8 @@ TEST_CASE("trap: asynchronous append, an old term's completion does not count fo
   CHECK(node.disk.entries.size() == 3);
 }
 
-TEST_CASE("trap: a new leader counts of its own log only what is durable, not an old term's write in flight") {
+TEST_CASE(
+    "trap: a new leader counts of its own log only what is durable, not an old term's write in flight") {
   test_node node(1, bound_voters(3));
   CHECK_FALSE(node.receive(2, 1, append_of({1, 1}, 0)));
   node.pump();  // write 1 stays in flight

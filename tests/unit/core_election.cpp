@@ -46,7 +46,8 @@ TEST_CASE("pre-vote: refused while a leader is heard, and by the leader itself")
   REQUIRE(cluster.elect(1));
   const term_t term = cluster[1]->term();
   for (const std::uint64_t voter : {1u, 2u}) {
-    CHECK_FALSE(cluster[voter].receive(3, term.value(), pre_vote_request{term + 1, {term + 1, log_index(100)}}));
+    CHECK_FALSE(
+        cluster[voter].receive(3, term.value(), pre_vote_request{term + 1, {term + 1, log_index(100)}}));
     cluster[voter].pump();
     CHECK_FALSE(cluster[voter].take<pre_vote_response>(3).at(0).granted);
   }
@@ -64,7 +65,8 @@ TEST_CASE("pre-vote: answers to another campaign term, or when not asking, count
   CHECK_FALSE(node.receive(2, 4, pre_vote_response{term_t(4), true}));
   CHECK_FALSE(node.receive(2, 4, pre_vote_response{term_t(6), true}));
   CHECK(node->role() == role::pre_candidate);
-  for (const std::uint64_t peer : {2u, 3u}) CHECK_FALSE(node.receive(peer, 4, pre_vote_response{term_t(5), false}));
+  for (const std::uint64_t peer : {2u, 3u})
+    CHECK_FALSE(node.receive(peer, 4, pre_vote_response{term_t(5), false}));
   CHECK(node->role() == role::follower);
 }
 

@@ -81,7 +81,9 @@ TEST_CASE("another data directory under a bound id is refused, and told so") {
   test_node node(1, voters(3));
   lead(node);
   node.sent.clear();
-  const std::vector<message_body> bodies = {append_ok{log_index(1)}, vote_response{true}, heartbeat_response{5},
+  const std::vector<message_body> bodies = {append_ok{log_index(1)},
+                                            vote_response{true},
+                                            heartbeat_response{0},
                                             vote_request{{term_t(9), log_index(9)}},
                                             pre_vote_request{term_t(9), {term_t(9), log_index(9)}},
                                             append_of({9}, 0)};
@@ -117,7 +119,8 @@ TEST_CASE("trap: a wiped follower keeps no match index, its word does not commit
   CHECK(cluster.tick_all(5));
   cluster[3].crash();
   // 2 loses its disk and comes back under its old id.
-  cluster.replace(2, std::make_unique<test_node>(2, voters(3), [](raft_options& o) { o.incarnation = stranger; }));
+  cluster.replace(
+      2, std::make_unique<test_node>(2, voters(3), [](raft_options& o) { o.incarnation = stranger; }));
   const log_index before = cluster[1]->commit();
   (void)cluster[1]->propose(text("y"));
   CHECK(cluster.tick_all(60));
@@ -134,7 +137,8 @@ TEST_CASE("trap: a wiped follower keeps no match index, its word does not commit
 TEST_CASE("two data directories under one id don't vote twice: the first answer stands") {
   test_node node(1, voters(5));
   node.time_out();
-  for (const std::uint64_t peer : {2u, 3u}) CHECK_FALSE(node.receive(peer, 0, pre_vote_response{term_t(1), true}));
+  for (const std::uint64_t peer : {2u, 3u})
+    CHECK_FALSE(node.receive(peer, 0, pre_vote_response{term_t(1), true}));
   node.work();
   CHECK_FALSE(node.receive(2, 1, vote_response{true}));
   CHECK_FALSE(node.receive(2, 1, vote_response{true}, stranger));
@@ -144,7 +148,8 @@ TEST_CASE("two data directories under one id don't vote twice: the first answer 
 TEST_CASE("a configuration entry is effective when appended, and taken back when truncated") {
   test_node node(3, voters(3));
   append_request body;
-  body.entries.push_back({term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
+  body.entries.push_back(
+      {term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
   CHECK_FALSE(node.receive(1, 1, body));
   CHECK(node->members() == bound_voters(3));
   CHECK(node.receive(2, 1, heartbeat{}, stranger) == errc::wrong_incarnation);

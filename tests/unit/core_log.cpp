@@ -92,7 +92,8 @@ TEST_CASE("hints from both sides never pass the true common prefix, and always m
     auto b = a;
     b.resize(random.below(a.size() + 1));  // a common prefix, then another history
     const std::uint64_t common_at_least = b.size();
-    for (std::uint64_t n = random.below(6); n > 0; --n) b.push_back((b.empty() ? 1 : b.back()) + random.below(3));
+    for (std::uint64_t n = random.below(6); n > 0; --n)
+      b.push_back((b.empty() ? 1 : b.back()) + random.below(3));
     const log_view leader = view_of(a), follower = view_of(b);
     std::uint64_t common = common_at_least;
     while (common < a.size() && common < b.size() && a[common] == b[common]) ++common;

@@ -17,13 +17,17 @@ std::vector<member> members_of(unsigned mask) {
   return list;
 }
 
-unsigned bits(unsigned mask) { return mask == 0 ? 0 : (mask & 1u) + bits(mask >> 1); }
+unsigned bits(unsigned mask) {
+  return mask == 0 ? 0 : (mask & 1u) + bits(mask >> 1);
+}
 
 bool majority_of(unsigned voters_mask, unsigned yes) {
   return 2 * bits(voters_mask & yes) > bits(voters_mask);
 }
 
-unsigned bit_of(const member& m) { return 1u << (m.id.value() - 1); }
+unsigned bit_of(const member& m) {
+  return 1u << (m.id.value() - 1);
+}
 
 }  // namespace
 
@@ -34,7 +38,8 @@ TEST_CASE("a majority is more than half") {
   }
 }
 
-TEST_CASE("votes are counted as brute force counts them, for all configurations of up to 5 voters, joint too") {
+TEST_CASE(
+    "votes are counted as brute force counts them, for all configurations of up to 5 voters, joint too") {
   std::size_t wrong = 0;
   for (unsigned incoming = 1; incoming < 32; ++incoming) {
     for (unsigned outgoing = 0; outgoing < 32; ++outgoing) {
@@ -50,8 +55,9 @@ TEST_CASE("votes are counted as brute force counts them, for all configurations 
           });
           const bool won = majority_of(incoming, yes) && (outgoing == 0 || majority_of(outgoing, yes));
           const bool can_win = majority_of(incoming, ~no) && (outgoing == 0 || majority_of(outgoing, ~no));
-          const vote_result expected =
-              won ? vote_result::won : can_win ? vote_result::pending : vote_result::lost;
+          const vote_result expected = won       ? vote_result::won
+                                       : can_win ? vote_result::pending
+                                                 : vote_result::lost;
           wrong += found == expected ? 0u : 1u;
         }
       }

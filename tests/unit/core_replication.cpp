@@ -74,7 +74,8 @@ TEST_CASE("the window is bounded in bytes, and opens again with an acknowledgeme
 }
 
 TEST_CASE("trap: an oversized batch is split, and a single oversized entry still goes") {
-  test_node node = leader_in_step([](raft_options& o) { o.max_append_bytes = 1000, o.max_append_entries = 3; });
+  test_node node =
+      leader_in_step([](raft_options& o) { o.max_append_bytes = 1000, o.max_append_entries = 3; });
   for (int i = 0; i < 4; ++i) CHECK_FALSE(node->propose(text(std::string(400, 'x'))).code);
   CHECK_FALSE(node->propose(text(std::string(5000, 'y'))).code);
   for (int i = 0; i < 7; ++i) CHECK_FALSE(node->propose(text("z")).code);
@@ -98,7 +99,7 @@ TEST_CASE("a lost append is found by the next heartbeat's answer, and sent again
   follower.work();
   follower.sent.clear();
   propose(node);
-  CHECK(node.take<append_request>(2).size() == 1);  // lost on its way
+  CHECK(node.take<append_request>(2).size() == 1);         // lost on its way
   CHECK_FALSE(node.receive(2, 1, heartbeat_response{0}));  // may be slow
   CHECK_FALSE(node.receive(2, 1, heartbeat_response{0}));  // still no news
   node.work();
@@ -246,7 +247,8 @@ TEST_CASE("heartbeats name no more than the follower is known to hold") {
   CHECK(node.take<heartbeat>(3).at(0).commit == log_index(0));
 }
 
-TEST_CASE("busy: proposals beyond the uncommitted bounds are refused without effect, and accepted after a commit") {
+TEST_CASE(
+    "busy: proposals beyond the uncommitted bounds are refused without effect, and accepted after a commit") {
   test_node node = leader_in_step([](raft_options& o) { o.max_uncommitted_entries = 3; });
   for (int i = 0; i < 3; ++i) propose(node);
   const log_index last = node->log().last_index();
@@ -266,7 +268,9 @@ TEST_CASE("busy: proposals beyond the uncommitted bounds are refused without eff
 }
 
 TEST_CASE("the uncommitted bytes are counted right across restart, truncation and a change of roles") {
-  const auto change = [](raft_options& o) { o.max_uncommitted_entries = 1000, o.max_uncommitted_bytes = 4000; };
+  const auto change = [](raft_options& o) {
+    o.max_uncommitted_entries = 1000, o.max_uncommitted_bytes = 4000;
+  };
   test_node node(1, bound_voters(3), change, disk_of(3, {1, 2, 3, 3, 3, 3, 3, 3, 3, 3}, 0, 1));
   for (std::uint64_t i = 0; i < 50; ++i) {
     CHECK_FALSE(node.receive(2, 4 + i, append_of({1, 2, 3, 4 + i, 4 + i}, i % 2 ? 3 : 2)));
@@ -280,7 +284,8 @@ TEST_CASE("the uncommitted bytes are counted right across restart, truncation an
   CHECK_FALSE(node.receive(2, 54, append_ok{node->log().last_index()}));
   CHECK(node->commit() == node->log().last_index());
   std::size_t bytes = 0;
-  while (!node->propose(text(std::string(50, 'x'))).code) bytes += cost(node->log().at(node->log().last_index()));
+  while (!node->propose(text(std::string(50, 'x'))).code)
+    bytes += cost(node->log().at(node->log().last_index()));
   CHECK(bytes >= 4000);
   CHECK(bytes < 4000 + 50 + sizeof(entry));
 }

@@ -15,9 +15,9 @@ basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, o
 
 template <class Transport, class Storage>
 template <class... TransportArguments>
-  requires(sizeof...(TransportArguments) > 0)
-basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o,
-                                                       TransportArguments&... transport_arguments)
+requires(sizeof...(TransportArguments) >
+         0) basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o,
+                                                                   TransportArguments&... transport_arguments)
     : options_(std::move(o)),
       node_(std::make_shared<node_type>(
           std::move(executor), detail::translate(options_),
@@ -42,26 +42,39 @@ basic_config_map<Transport, Storage>::~basic_config_map() {
 template <class Transport, class Storage>
 template <class CompletionToken>
 auto basic_config_map<Transport, Storage>::async_run(CompletionToken&& token) {
-  return asio::async_initiate<CompletionToken, void(std::error_code)>(detail::initiate_run<node_type>(node_), token,
-                                                                      detail::finish_plain{});
+  return asio::async_initiate<CompletionToken, void(std::error_code)>(detail::initiate_run<node_type>(node_),
+                                                                      token, detail::finish_plain{});
 }
 
 template <class Transport, class Storage>
 failure basic_config_map<Transport, Storage>::start() {
-  if (node_->on_queue()) return {errc::would_deadlock, "config_map::start() was called on the map's own queue"};
+  if (must_not_block())
+    return {errc::would_deadlock, "config_map::start() was called on the map's own thread"};
   if (ended_) return {errc::stopped, "config_map::start() was called before: make a new map to start again"};
   ended_ = std::make_shared<detail::blocking_read>();
   const auto started = std::make_shared<detail::blocking_read>();
   node_->run(*ended_, ended_, started);
-  return started->answer.wait() ? last_failure() : failure{};
+  return reason(started->answer.wait());
 }
 
 template <class Transport, class Storage>
 failure basic_config_map<Transport, Storage>::wait() {
   if (!ended_) return {errc::stopped, "config_map::wait(): the map was not started with start()"};
-  if (node_->on_queue()) return {errc::would_deadlock, "config_map::wait() was called on the map's own queue"};
-  const std::error_code code = ended_->answer.wait();
-  return code ? last_failure() : failure{};
+  if (must_not_block())
+    return {errc::would_deadlock, "config_map::wait() was called on the map's own thread"};
+  return reason(ended_->answer.wait());
+}
+
+template <class Transport, class Storage>
+failure basic_config_map<Transport, Storage>::reason(std::error_code code) const {
+  if (!code) return {};
+  failure last = last_failure();
+  return last.code == code ? last : failure(code, "config_map: " + code.message());
+}
+
+template <class Transport, class Storage>
+bool basic_config_map<Transport, Storage>::must_not_block() const noexcept {
+  return node_->on_queue() || (owned_ && owned_->running_in_this_thread());
 }
 
 template <class Transport, class Storage>
@@ -81,12 +94,13 @@ auto basic_config_map<Transport, Storage>::async_get(std::string_view key, consi
                                                      CompletionToken&& token) {
   return asio::async_initiate<CompletionToken, void(std::error_code, std::optional<map_entry>)>(
       detail::initiate_read<node_type>(node_), token, freshness.wait_for, freshness.token,
-      detail::finish_get<node_type>{node_, std::string(key)});
+      detail::finish_get{&node_->map(), std::string(key)});
 }
 
 template <class Transport, class Storage>
 template <class CompletionToken>
-auto basic_config_map<Transport, Storage>::async_read_barrier(consistency freshness, CompletionToken&& token) {
+auto basic_config_map<Transport, Storage>::async_read_barrier(consistency freshness,
+                                                              CompletionToken&& token) {
   return asio::async_initiate<CompletionToken, void(std::error_code)>(
       detail::initiate_read<node_type>(node_), token, freshness.wait_for, freshness.token,
       detail::finish_plain{});
@@ -97,7 +111,7 @@ void basic_config_map<Transport, Storage>::read_barrier(consistency freshness, s
   error.clear();
   const std::optional<read_mode> mode = freshness.wait_for;
   if (!mode) return;
-  if (node_->on_queue()) {
+  if (must_not_block()) {
     error = errc::would_deadlock;
     return;
   }
@@ -110,7 +124,8 @@ void basic_config_map<Transport, Storage>::read_barrier(consistency freshness, s
 }
 
 template <class Transport, class Storage>
-std::optional<map_entry> basic_config_map<Transport, Storage>::get(std::string_view key, consistency freshness,
+std::optional<map_entry> basic_config_map<Transport, Storage>::get(std::string_view key,
+                                                                   consistency freshness,
                                                                    std::error_code& error) const {
   read_barrier(freshness, error);
   if (error) return std::nullopt;
@@ -119,19 +134,22 @@ std::optional<map_entry> basic_config_map<Transport, Storage>::get(std::string_v
 
 template <class Transport, class Storage>
 template <class CompletionToken>
-auto basic_config_map<Transport, Storage>::write(command_kind kind, std::string_view key, std::string_view value,
-                                                 std::uint64_t expected, CompletionToken&& token) {
+auto basic_config_map<Transport, Storage>::write(command_kind kind, std::string_view key,
+                                                 std::string_view value, std::uint64_t expected,
+                                                 CompletionToken&& token) {
   return asio::async_initiate<CompletionToken, void(std::error_code, write_result)>(
-      detail::initiate_write<node_type>(node_), token, detail::make_command(options_, kind, key, value, expected));
+      detail::initiate_write<node_type>(node_), token,
+      detail::make_command(options_, kind, key, value, expected));
 }
 
 template <class Transport, class Storage>
 write_result basic_config_map<Transport, Storage>::write_blocking(command_kind kind, std::string_view key,
-                                                                  std::string_view value, std::uint64_t expected,
+                                                                  std::string_view value,
+                                                                  std::uint64_t expected,
                                                                   std::error_code& error) {
   result<shared_bytes> command = detail::make_command(options_, kind, key, value, expected);
   if (!command) return error = command.error().code, write_result{};
-  if (node_->on_queue()) return error = errc::would_deadlock, write_result{};
+  if (must_not_block()) return error = errc::would_deadlock, write_result{};
   detail::blocking_write operation;
   operation.id = node_->next_operation();
   operation.command = *std::move(command);
@@ -144,7 +162,8 @@ write_result basic_config_map<Transport, Storage>::write_blocking(command_kind k
 
 template <class Transport, class Storage>
 write_result basic_config_map<Transport, Storage>::write_throwing(command_kind kind, std::string_view key,
-                                                                  std::string_view value, std::uint64_t expected) {
+                                                                  std::string_view value,
+                                                                  std::uint64_t expected) {
   std::error_code error;
   const write_result outcome = write_blocking(kind, key, value, expected, error);
   if (error) {
@@ -158,14 +177,16 @@ write_result basic_config_map<Transport, Storage>::write_throwing(command_kind k
 template <class Transport, class Storage>
 template <class OnChange>
 watch_handle basic_config_map<Transport, Storage>::watch(std::string_view prefix, OnChange on_change) {
-  return detail::start_watch(node_, prefix, std::nullopt, std::move(on_change));
+  return detail::start_watch(node_, prefix, std::nullopt, std::move(on_change),
+                             owned_ ? owned_->keep_alive() : nullptr);
 }
 
 template <class Transport, class Storage>
 template <class OnChange>
-watch_handle basic_config_map<Transport, Storage>::watch(std::string_view prefix, std::uint64_t after_revision,
-                                                         OnChange on_change) {
-  return detail::start_watch(node_, prefix, after_revision, std::move(on_change));
+watch_handle basic_config_map<Transport, Storage>::watch(std::string_view prefix,
+                                                         std::uint64_t after_revision, OnChange on_change) {
+  return detail::start_watch(node_, prefix, after_revision, std::move(on_change),
+                             owned_ ? owned_->keep_alive() : nullptr);
 }
 
 }  // namespace confman

@@ -4,23 +4,24 @@
 
 #include "confman/core/chain.hpp"
 #include "confman/options.hpp"
+#include "confman/transport/address.hpp"
 
 namespace confman {
 
 namespace detail {
 
-inline failure bad_option(std::string what) { return {errc::bad_option, std::move(what)}; }
+inline failure bad_option(std::string what) {
+  return {errc::bad_option, std::move(what)};
+}
 
 inline failure validate_address(std::uint64_t id, const std::string& address) {
-  const std::size_t colon = address.rfind(':');
-  const std::string port = colon == std::string::npos ? "" : address.substr(colon + 1);
-  const bool digits = !port.empty() && port.size() <= 5 && port.find_first_not_of("0123456789") == std::string::npos;
-  if (colon == 0 || !digits || std::stoul(port) == 0 || std::stoul(port) > 65535)
-    return {errc::bad_address,
-            fmt::format("options.members: the address of node {} is '{}'; write host:port with a port from 1 to "
-                        "65535, such as 10.0.0.1:7401 or [::1]:7401",
-                        id, address)};
-  return {};
+  const result<host_port> parsed = parse_address(address);
+  if (parsed && parsed->port != 0) return {};
+  return {
+      errc::bad_address,
+      fmt::format("options.members: the address of node {} is '{}'; write host:port with a port from 1 to "
+                  "65535, such as 10.0.0.1:7401 or [::1]:7401",
+                  id, address)};
 }
 
 inline failure validate_members(const options& o) {
@@ -31,23 +32,28 @@ inline failure validate_members(const options& o) {
     if (id == 0) return bad_option("options.members: node id 0 is reserved, number the nodes from 1");
     if (failure error = validate_address(id, address)) return error;
     if (const auto [at, added] = seen.emplace(address, id); !added)
-      return bad_option(fmt::format("options.members: nodes {} and {} have the same address {}", at->second, id, address));
+      return bad_option(
+          fmt::format("options.members: nodes {} and {} have the same address {}", at->second, id, address));
   }
   if (!o.members.count(o.self))
-    return bad_option(fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));
+    return bad_option(
+        fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));
   return {};
 }
 
 inline failure validate_times(const options& o) {
   using std::chrono::milliseconds;
   if (o.heartbeat_interval < milliseconds(1) || o.heartbeat_interval > milliseconds(10'000))
-    return bad_option(fmt::format("options.heartbeat_interval is {} ms: choose 1 to 10000 ms", o.heartbeat_interval.count()));
+    return bad_option(fmt::format("options.heartbeat_interval is {} ms: choose 1 to 10000 ms",
+                                  o.heartbeat_interval.count()));
   if (o.election_timeout < 3 * o.heartbeat_interval || o.election_timeout > milliseconds(100'000))
-    return bad_option(fmt::format("options.election_timeout is {} ms: choose at least three heartbeat intervals ({} ms) "
-                                  "and at most 100000 ms",
-                                  o.election_timeout.count(), 3 * o.heartbeat_interval.count()));
-  if (o.request_timeout < milliseconds(1))
-    return bad_option(fmt::format("options.request_timeout is {} ms: choose at least 1 ms", o.request_timeout.count()));
+    return bad_option(
+        fmt::format("options.election_timeout is {} ms: choose at least three heartbeat intervals ({} ms) "
+                    "and at most 100000 ms",
+                    o.election_timeout.count(), 3 * o.heartbeat_interval.count()));
+  if (o.request_timeout < milliseconds(1) || o.request_timeout > milliseconds(86'400'000))
+    return bad_option(fmt::format("options.request_timeout is {} ms: choose 1 to 86400000 ms (a day)",
+                                  o.request_timeout.count()));
   return {};
 }
 
@@ -61,7 +67,7 @@ inline failure validate_sizes(const options& o) {
       {"max_value_bytes", o.max_value_bytes, 0, 16 << 20},
       {"max_pending_requests", o.max_pending_requests, 1, 1 << 24},
       {"max_uncommitted_bytes", o.max_uncommitted_bytes, 1 << 10, std::size_t{1} << 40},
-      {"segment_bytes", o.segment_bytes, 1 << 16, std::size_t{1} << 32},
+      {"segment_bytes", o.segment_bytes, 1 << 16, std::size_t{1} << 30},
       {"watch_history_changes", o.watch_history_changes, 0, 1 << 26},
       {"watch_history_bytes", o.watch_history_bytes, 0, std::size_t{1} << 40},
       {"watch_buffer_changes", o.watch_buffer_changes, 1, 1 << 26},
@@ -70,6 +76,8 @@ inline failure validate_sizes(const options& o) {
   for (const size_limit& l : limits)
     if (l.value < l.least || l.value > l.most)
       return bad_option(fmt::format("options.{} is {}: choose {} to {}", l.name, l.value, l.least, l.most));
+  if (o.segment_bytes % 8 != 0)
+    return bad_option(fmt::format("options.segment_bytes is {}: choose a multiple of 8", o.segment_bytes));
   return {};
 }
 
@@ -78,7 +86,10 @@ inline failure validate_sizes(const options& o) {
 CONFMAN_DECL failure validate(const options& o) {
   if (failure error = detail::validate_members(o)) return error;
   if (o.directory.empty())
-    return detail::bad_option("options.directory is empty: name the directory in which this node keeps its log");
+    return detail::bad_option(
+        "options.directory is empty: name the directory in which this node keeps its log");
+  if (o.directory.find('\0') != std::string::npos)
+    return detail::bad_option("options.directory contains a NUL byte: remove it");
   if (failure error = detail::validate_times(o)) return error;
   return detail::validate_sizes(o);
 }

@@ -54,8 +54,9 @@ class map_state {
   };
 
   CONFMAN_DECL explicit map_state(history_limits history = {});
-  // Precondition: no guard is left. Snapshots and entries may outlive the map. Ends the watches.
-  CONFMAN_DECL ~map_state();
+  // Precondition: no guard is left. Snapshots and entries may outlive the map. Watches aren't notified: call
+  // watches().close() before.
+  ~map_state() = default;
   map_state(const map_state&) = delete;
   map_state& operator=(const map_state&) = delete;
 

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 #include <string_view>
 
 #include "confman/config.hpp"
@@ -15,16 +17,37 @@ namespace confman::detail {
 // Nodes on the longest possible path (invariant 2 of trie_node).
 inline constexpr std::size_t max_trie_path = max_key_bytes + 1;
 
+// The child on the way to `key`, or nothing. Precondition: `at` is a node.
+[[nodiscard]] inline trie_ref child_towards(trie_ref at, std::string_view key) noexcept {
+  const unsigned char label = byte_at(key, at.depth());
+  return at.dense() ? at.as_node()->find_dense(label) : at.as_node()->find_sparse(label, at.wide());
+}
+
+// Keys are short: a call to memcmp costs more than the comparison.
+[[nodiscard]] inline bool same_key(std::string_view a, std::string_view b) noexcept {
+  if (a.size() != b.size()) return false;
+  const auto word = [](const char* bytes) {
+    std::uint64_t w;
+    std::memcpy(&w, bytes, sizeof w);
+    return w;
+  };
+  std::size_t left = a.size();
+  const char *x = a.data(), *y = b.data();
+  if (left < 8) return left == 0 || std::memcmp(x, y, left) == 0;
+  for (; left > 8; x += 8, y += 8, left -= 8)
+    if (word(x) != word(y)) return false;
+  return word(x + left - 8) == word(y + left - 8);
+}
+
 // The record of exactly this key, or nullptr. Any bytes may be asked for.
 [[nodiscard]] inline const record* find_record(trie_ref at, std::string_view key) noexcept {
   if (!at) return nullptr;
   while (!at.is_record()) {
-    const trie_node* const node = at.as_node();
-    at = node->find(byte_at(key, node->depth()));
+    at = child_towards(at, key);
     if (!at) return nullptr;
   }
   const record* const found = at.as_record();
-  return found->key() == key ? found : nullptr;
+  return same_key(found->key(), key) ? found : nullptr;
 }
 
 // The first byte in which two terminated keys differ; npos if they are the same.

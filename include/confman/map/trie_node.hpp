@@ -19,26 +19,39 @@ namespace confman::detail {
 
 struct trie_node;
 
-// A child: nothing, a record or a node, told apart by the lowest bit of the pointer.
+// A child: nothing, a record or a node, told apart by the lowest bit of the pointer. The reference to a node
+// also says, in the 16 bits that user addresses leave free, by which byte the node branches and what shape it
+// has: a lookup then fetches the key's byte while the node's own cache line is still on its way, instead of
+// after it.
 class trie_ref {
  public:
   trie_ref() = default;  // trie_ref{} is nothing; a plain declaration is uninitialised
-  explicit trie_ref(const trie_node* n) noexcept : bits_(reinterpret_cast<std::uintptr_t>(n)) {}
+  explicit trie_ref(const trie_node* n) noexcept;
   explicit trie_ref(const record* r) noexcept : bits_(reinterpret_cast<std::uintptr_t>(r) | 1) {}
 
   [[nodiscard]] explicit operator bool() const noexcept { return bits_ != 0; }
   [[nodiscard]] bool is_record() const noexcept { return (bits_ & 1) != 0; }
   [[nodiscard]] const record* as_record() const noexcept {
-    return reinterpret_cast<const record*>(bits_ - 1);
+    return reinterpret_cast<const record*>(static_cast<std::uintptr_t>(bits_ - 1));
   }
   // Only the owner of the node may change it.
-  [[nodiscard]] trie_node* as_node() const noexcept { return reinterpret_cast<trie_node*>(bits_); }
+  [[nodiscard]] trie_node* as_node() const noexcept {
+    return reinterpret_cast<trie_node*>(static_cast<std::uintptr_t>(bits_ & address_mask));
+  }
+  // Of the node referred to.
+  [[nodiscard]] std::size_t depth() const noexcept { return static_cast<std::size_t>(bits_ >> 54); }
+  [[nodiscard]] bool dense() const noexcept { return (bits_ >> 53 & 1) != 0; }
+  [[nodiscard]] unsigned wide() const noexcept { return static_cast<unsigned>(bits_ >> 52 & 1); }
 
   friend bool operator==(trie_ref, trie_ref) = default;
 
+  static constexpr std::uint64_t address_mask = (std::uint64_t{1} << 48) - 1;
+
  private:
-  std::uintptr_t bits_;
+  std::uint64_t bits_;
 };
+
+static_assert(sizeof(trie_ref) == 8);
 
 // Every key ends, as far as the trie is concerned, in a NUL byte: no key is then a prefix of another, and a
 // key that is a prefix of others is simply the child 0. That is why keys must not contain NUL.
@@ -71,12 +84,20 @@ struct trie_node {
     return dense() ? dense_body()->count : static_cast<unsigned>(head & 63);
   }
 
-  // The child for `label`, or nothing.
-  [[nodiscard]] trie_ref find(unsigned char label) const noexcept {
-    const auto small = static_cast<unsigned>(head & 63);
-    if (small == dense_mark) return find_dense(label);
-    const unsigned place = sparse_place(label, small);
-    return place < small ? sparse_children(small)[place] : trie_ref{};
+  // The child for `label` of a node that is not dense, or nothing; `wide`: it has more than 8 children.
+  // Doesn't look at `head`. Unused label places repeat the last label, so the first hit is always a child.
+  [[nodiscard]] trie_ref find_sparse(unsigned char label, unsigned wide) const noexcept {
+    const unsigned hits = equal_labels(label) & (0xffu | wide * 0xff00u);
+    if (hits == 0) return {};
+    trie_ref found;
+    const auto place = static_cast<std::size_t>(std::countr_zero(hits));
+    std::memcpy(&found, labels() + 8 + wide * 8 + place * sizeof(trie_ref), sizeof found);
+    return found;
+  }
+  [[nodiscard]] trie_ref find_dense(unsigned char label) const noexcept {
+    const dense_header* d = dense_body();
+    if ((d->bits[label >> 6] >> (label & 63) & 1) == 0) return {};
+    return reinterpret_cast<const trie_ref*>(d + 1)[dense_place(*d, label)];
   }
 
   struct position {
@@ -89,7 +110,8 @@ struct trie_node {
       return {dense_place(*d, label), (d->bits[label >> 6] >> (label & 63) & 1) != 0};
     }
     const auto small = static_cast<unsigned>(head & 63);
-    if (const unsigned place = sparse_place(label, small); place < small) return {place, true};
+    if (const unsigned hits = equal_labels(label) & ((1u << small) - 1); hits != 0)
+      return {static_cast<unsigned>(std::countr_zero(hits)), true};
     unsigned place = 0;
     while (place < small && labels()[place] < label) ++place;
     return {place, false};
@@ -127,10 +149,10 @@ struct trie_node {
       d.count = static_cast<std::uint16_t>(count_);
       std::memcpy(const_cast<dense_header*>(dense_body()), &d, sizeof d);
     } else {
-      std::memset(reinterpret_cast<char*>(this + 1), 0, count_ > 8 ? 16 : 8);
+      std::memset(reinterpret_cast<char*>(this + 1), sorted[count_ - 1], count_ > 8 ? 16 : 8);
       std::memcpy(reinterpret_cast<char*>(this + 1), sorted, count_);
     }
-    std::memcpy(const_cast<trie_ref*>(children()), refs, count_ * sizeof(trie_ref));
+    std::memcpy(static_cast<void*>(const_cast<trie_ref*>(children())), refs, count_ * sizeof(trie_ref));
   }
 
  private:
@@ -156,20 +178,17 @@ struct trie_node {
                    : sparse_children(static_cast<unsigned>(head & 63));
   }
 
-  // The place of `label` among `count_` bytes, or anything from count_ on.
-  [[nodiscard]] unsigned sparse_place(unsigned char label, unsigned count_) const noexcept {
+  // One bit per place, of 16, that holds `label`. With 8 places or less the upper bits mean nothing: those
+  // bytes are children, of which there are two at least.
+  [[nodiscard]] unsigned equal_labels(unsigned char label) const noexcept {
 #if defined(__SSE2__)
-    // 16 bytes may reach into the children, which are there (two at least); the mask drops what isn't a
-    // label.
     const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(labels()));
-    const auto equal = static_cast<unsigned>(
+    return static_cast<unsigned>(
         _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(static_cast<char>(label)))));
-    const unsigned hits = equal & ((1u << count_) - 1);
-    return hits != 0 ? static_cast<unsigned>(std::countr_zero(hits)) : sparse_limit;
 #else
-    unsigned place = 0;
-    while (place < count_ && labels()[place] != label) ++place;
-    return place < count_ ? place : sparse_limit;
+    unsigned hits = 0;
+    for (unsigned i = 0; i < 16; ++i) hits |= static_cast<unsigned>(labels()[i] == label) << i;
+    return hits;
 #endif
   }
 
@@ -177,14 +196,13 @@ struct trie_node {
     const std::uint64_t below = d.bits[label >> 6] & ((std::uint64_t{1} << (label & 63)) - 1);
     return d.before[label >> 6] + static_cast<unsigned>(std::popcount(below));
   }
-  [[nodiscard]] trie_ref find_dense(unsigned char label) const noexcept {
-    const dense_header* d = dense_body();
-    if ((d->bits[label >> 6] >> (label & 63) & 1) == 0) return trie_ref{};
-    return reinterpret_cast<const trie_ref*>(d + 1)[dense_place(*d, label)];
-  }
 };
 
 static_assert(sizeof(trie_node) == 8);
+
+inline trie_ref::trie_ref(const trie_node* n) noexcept
+    : bits_(reinterpret_cast<std::uintptr_t>(n) | std::uint64_t{n->depth()} << 54 |
+            std::uint64_t{n->dense()} << 53 | std::uint64_t{!n->dense() && n->count() > 8} << 52) {}
 static_assert(max_key_bytes < 1024, "a depth has 10 bits");
 
 }  // namespace confman::detail

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <utility>
 
 #include "confman/core/hard_state.hpp"
@@ -21,52 +22,69 @@ class disk_queue {
   // done(seq, failure) runs on `executor` after each write.
   using completion = std::function<void(write_seq, failure)>;
 
-  // Runs open() on the disk's thread, then opened(result) on `executor`.
+  // Starts the thread, runs open() on it, then opened(result) on `executor`.
   template <class Open, class Opened>
   void open(const asio::any_io_executor& executor, Open open_storage, Opened opened) {
-    asio::post(thread_, [this, executor, open_storage = std::move(open_storage), opened = std::move(opened)]() mutable {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    thread_ = std::make_unique<asio::thread_pool>(1);
+    asio::post(*thread_, [this, executor, open_storage = std::move(open_storage),
+                          opened = std::move(opened)]() mutable {
       auto result = open_storage();
       failure error;
       if (result)
         storage_ = *std::move(result);
       else
         error = result.error();
-      asio::post(executor, [opened = std::move(opened), error = std::move(error)]() mutable { opened(error); });
+      asio::post(executor,
+                 [opened = std::move(opened), error = std::move(error)]() mutable { opened(error); });
     });
   }
 
+  // Dropped after close(). Precondition: open() succeeded.
   void write(const asio::any_io_executor& executor, write_batch&& batch, completion done) {
-    asio::post(thread_, [this, executor, batch = std::move(batch), done = std::move(done)]() mutable {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    asio::post(*thread_, [this, executor, batch = std::move(batch), done = std::move(done)]() mutable {
       failure error = storage_->append(batch);
       if (!error) error = storage_->sync();
       const write_seq seq = batch.seq;
-      asio::post(executor,
-                 [done = std::move(done), seq, error = std::move(error)]() mutable { done(seq, std::move(error)); });
+      asio::post(executor, [done = std::move(done), seq, error = std::move(error)]() mutable {
+        done(seq, std::move(error));
+      });
       batch = {};  // payloads are freed here, off the queue
     });
   }
 
-  // The same on this thread, for storage that doesn't block.
-  [[nodiscard]] failure write_now(const write_batch& batch) {
+  // The same on this thread, for storage that doesn't block. Nothing: dropped, after close().
+  [[nodiscard]] std::optional<failure> write_now(const write_batch& batch) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return std::nullopt;
     failure error = storage_->append(batch);
     return error ? error : storage_->sync();
   }
 
-  // Waits for the write in flight, drops what wasn't begun and closes the storage. Any thread but the disk's; after
-  // it nothing is posted to `executor` any more.
+  // Waits for the write in flight, drops what wasn't begun and closes the storage. Any thread but the disk's;
+  // after it nothing is posted to `executor` any more.
   void close() {
-    const std::lock_guard lock(closing_);
-    thread_.stop();
-    thread_.join();
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    if (thread_) {
+      thread_->stop();
+      thread_->join();
+    }
+    thread_.reset();  // with what it never began: its completions own the node, which owns this
     storage_.reset();
   }
 
   ~disk_queue() { close(); }
 
  private:
-  std::unique_ptr<Storage> storage_;  // touched on the thread only, and by close() after it ended
-  std::mutex closing_;
-  asio::thread_pool thread_{1};
+  std::unique_ptr<Storage>
+      storage_;       // touched on the thread (or under the lock), and by close() after it ended
+  std::mutex mutex_;  // close() comes from any thread
+  bool closed_ = false;
+  std::unique_ptr<asio::thread_pool> thread_;  // from open() on
 };
 
 }  // namespace confman

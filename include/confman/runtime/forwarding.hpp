@@ -9,8 +9,8 @@
 
 namespace confman {
 
-// The follower's side: what was sent and not yet answered. Request numbers begin at boot << 32 and so never repeat,
-// not even after a restart.
+// The follower's side: what was sent and not yet answered. Request numbers begin at boot << 32 and so never
+// repeat, not even after a restart.
 class forwarded_writes {
  public:
   explicit forwarded_writes(std::uint64_t boot) : next_(boot << 32) {}
@@ -48,8 +48,8 @@ class forwarded_writes {
   std::map<std::uint64_t, write_operation*> waiting_;
 };
 
-// The leader's side: drops a request it has seen. Valid for one term: a request names its term, and is refused in
-// any other, so nothing needs to be remembered beyond it.
+// The leader's side: drops a request it has seen. Valid for one term: a request names its term, and is
+// refused in any other, so nothing needs to be remembered beyond it.
 class forward_filter {
  public:
   // True once per (term, from, request). A request more than 64 behind the newest counts as seen.
@@ -61,7 +61,7 @@ class forward_filter {
     window& w = seen_[from];
     if (request > w.newest) {
       const std::uint64_t step = request - w.newest;
-      w.older = step >= 64 ? 0 : (w.older << step) | (std::uint64_t{1} << (step - 1));
+      w.older = step > 64 ? 0 : (step == 64 ? 0 : w.older << step) | (std::uint64_t{1} << (step - 1));
       w.newest = request;
       return true;
     }

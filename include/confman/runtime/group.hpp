@@ -1,4 +1,5 @@
-// The driver of one Raft group: turns what the core wants done into calls on a transport, a storage and the map.
+// The driver of one Raft group: turns what the core wants done into calls on a transport, a storage and the
+// map.
 #pragma once
 
 #include <utility>
@@ -19,14 +20,15 @@ struct group_options {
   std::size_t max_waiting = 1 << 16;
 };
 
-// Free of I/O, threads and clocks: under Asio it is a server, under the simulator the same code is a replayable
-// world. Everything is called by one owner, the group's queue: inputs first, then pump() once for all of them.
+// Free of I/O, threads and clocks: under Asio it is a server, under the simulator the same code is a
+// replayable world. Everything is called by one owner, the group's queue: inputs first, then pump() once for
+// all of them.
 //
 //   Transport:  void send(message&&)        never blocks; may drop
 //   Storage:    void write(write_batch&&)   answered by persisted(); one at a time
 //
-// Operations complete inside pump(), tick(), receive(), persisted() or stop(); what they call back must not call
-// into the group again (post it instead).
+// Operations complete inside pump(), tick(), receive(), persisted() or stop(); what they call back must not
+// call into the group again (post it instead).
 template <class Transport, class Storage>
 class group {
  public:
@@ -70,15 +72,16 @@ class group {
     const node_id from = m.from;
     const std::error_code error = core_.step(std::move(m));
     if (error == errc::log_diverged)
-      fail({error, "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +
-                       std::to_string(from.value()) +
-                       " at the same index and term; stop this node, check its disk and memory, and keep its data "
-                       "directory for analysis"});
+      fail({error,
+            "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +
+                std::to_string(from.value()) +
+                " at the same index and term; stop this node, check its disk and memory, and keep its data "
+                "directory for analysis"});
     return error;
   }
 
-  // Storage finished the write with this sequence number. A failure ends the group: it is never retried, since
-  // after a failed sync nobody knows what the disk holds.
+  // Storage finished the write with this sequence number. A failure ends the group: it is never retried,
+  // since after a failed sync nobody knows what the disk holds.
   void persisted(write_seq seq, const failure& error) {
     write_in_flight_ = false;
     if (!running()) return;
@@ -101,7 +104,8 @@ class group {
   void submit(read_operation& operation) {
     if (!running()) return operation.complete(errc::stopped);
     if (reads_.size() >= options_.max_waiting) return operation.complete(errc::busy);
-    if (operation.mode == read_mode::applied_version) return wait_until_applied(operation.token.index, operation);
+    if (operation.mode == read_mode::applied_version)
+      return wait_until_applied(operation.token.index, operation);
     const read_id id = reads_.ask(operation);
     if (const std::error_code error = core_.read(id)) {
       reads_.forget(id);
@@ -112,11 +116,12 @@ class group {
   // Completes the operation of that id with `code` if it still waits; its write may still happen.
   void cancel(std::uint64_t id, std::error_code code) {
     finish(take_writes([id](const write_operation& w) { return w.id == id; }), code, code);
-    for (read_operation* r : reads_.take_if([id](const read_operation& o) { return o.id == id; })) r->complete(code);
+    for (read_operation* r : reads_.take_if([id](const read_operation& o) { return o.id == id; }))
+      r->complete(code);
   }
 
-  // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut into
-  // pieces so that a node that catches up still answers).
+  // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut
+  // into pieces so that a node that catches up still answers).
   bool pump() {
     for (int rounds = 0; running() && core_.has_ready(!write_in_flight_); ++rounds) {
       if (rounds == max_pump_rounds) return true;
@@ -169,8 +174,9 @@ class group {
       const entry& e = core_.log().at(i);
       const apply_result result = map_.apply(e);
       observer_.on_applied(e, result);
-      proposals_.applied({e.term, e.index},
-                         [&](const proposal& p, bool applied) { outcomes.push_back({p, applied, result}); });
+      proposals_.applied({e.term, e.index}, [&](const proposal& p, bool applied) {
+        outcomes.push_back({p, applied, result});
+      });
     }
     map_.publish();
     core_.applied(last);
@@ -181,7 +187,8 @@ class group {
 
   void answer(const proposal& p, bool applied, const apply_result& result) {
     // Another entry took the place: this one can never be applied.
-    if (p.local) return applied ? p.local->complete(result.code, result) : p.local->complete(errc::not_leader, {});
+    if (p.local)
+      return applied ? p.local->complete(result.code, result) : p.local->complete(errc::not_leader, {});
     if (!p.remote) return;
     if (applied)
       respond(p.remote, {p.request, forward_status::applied, result.at, encode(result)});
@@ -200,7 +207,9 @@ class group {
       return true;
     }
     if (!operation.may_forward) return operation.complete(errc::not_leader, {}), true;
-    if (!core_.leader()) return false;
+    // News of a leader comes before writes for it: else they would count as lost with those sent to the old
+    // one.
+    if (!core_.leader() || core_.leader() != leader_ || core_.term() != term_) return false;
     const std::uint64_t request = forwarded_.add(operation);
     transport_.send(envelope(core_.leader(), forward_request{request, std::move(operation.command)}));
     return true;
@@ -220,8 +229,9 @@ class group {
   }
 
   void accept_forwarded(node_id from, term_t term, forward_request&& request) {
-    // No answer: this may be the duplicate of a request that was accepted when this node led, so "certainly not
-    // applied" would be a guess. The sender learns of the change of leader and reports an unknown outcome.
+    // No answer: this may be the duplicate of a request that was accepted when this node led, so "certainly
+    // not applied" would be a guess. The sender learns of the change of leader and reports an unknown
+    // outcome.
     if (term != core_.term() || core_.role() != role::leader) return;
     if (!filter_.accept(term, from, request.request)) return;
     if (waiting_writes() >= options_.max_waiting)
@@ -296,8 +306,8 @@ class group {
   }
 
   void expire() {
-    finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }), errc::outcome_unknown,
-           errc::no_leader);
+    finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }),
+           errc::outcome_unknown, errc::no_leader);
     for (read_operation* r : reads_.take_if([this](const read_operation& o) { return o.deadline <= now_; }))
       r->complete(errc::timed_out);
   }

@@ -1,4 +1,5 @@
-// What an asynchronous operation does when its token says go. Named objects, so that tokens find their executor.
+// What an asynchronous operation does when its token says go. Named objects, so that tokens find their
+// executor.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -73,7 +74,8 @@ class initiate_read : public initiation<Node> {
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
     connect_cancellation(this->node_, own, id);
-    auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
+    auto* operation =
+        make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
     operation->id = id;
     if (!mode) return operation->complete({});  // local
     operation->mode = *mode;
@@ -96,7 +98,8 @@ class initiate_run : public initiation<Node> {
       slot.assign([weak = std::weak_ptr<Node>(this->node_)](asio::cancellation_type) {
         if (const std::shared_ptr<Node> n = weak.lock()) n->stop();
       });
-    this->node_->run(*make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish)));
+    this->node_->run(
+        *make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish)));
   }
 };
 
@@ -108,16 +111,16 @@ struct finish_plain {
   }
 };
 
-// The handler takes the error and the entry as it is now.
-template <class Node>
+// The handler takes the error and the entry as it is now. The node completes the operation, so the map is
+// there; owning the node from an operation that it owns would keep both for ever.
 struct finish_get {
-  std::shared_ptr<Node> node;
+  const map_state* map;
   std::string key;
 
   template <class Bound>
   void operator()(Bound&& bound, std::error_code code) const {
     std::optional<map_entry> found;
-    if (!code) found = node->map().get(key);
+    if (!code) found = map->get(key);
     std::decay_t<Bound>::post(std::move(bound), code, std::move(found));
   }
 };

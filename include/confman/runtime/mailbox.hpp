@@ -1,5 +1,5 @@
-// The way from any thread to the group's queue: a stack taken whole, so that a submission costs one compare-exchange
-// and only who finds it empty has to wake the consumer.
+// The way from any thread to the group's queue: a stack taken whole, so that a submission costs one
+// compare-exchange and only who finds it empty has to wake the consumer.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,8 @@
 
 namespace confman {
 
-// Item must have a member `Item* next_item`. Any thread pushes, one thread at a time takes. Items are not owned.
+// Item must have a member `Item* next_item`. Any thread pushes, one thread at a time takes. Items are not
+// owned.
 template <class Item>
 class mailbox {
  public:
@@ -18,7 +19,8 @@ class mailbox {
 
   enum class pushed { full, first, behind_others };
 
-  // `first`: the mailbox was empty, the caller must see to it that take() is called. `full`: nothing happened.
+  // `first`: the mailbox was empty, the caller must see to it that take() is called. `full`: nothing
+  // happened.
   [[nodiscard]] pushed push(Item& item) noexcept {
     if (waiting_.fetch_add(1, std::memory_order_relaxed) >= capacity_) {
       waiting_.fetch_sub(1, std::memory_order_relaxed);

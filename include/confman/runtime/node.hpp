@@ -1,4 +1,5 @@
-// The Asio adapter of one group: gives it time, a mailbox, a disk thread and a transport on the host's executor.
+// The Asio adapter of one group: gives it time, a mailbox, a disk thread and a transport on the host's
+// executor.
 #pragma once
 
 #include <asio/any_io_executor.hpp>
@@ -22,8 +23,9 @@
 
 namespace confman {
 
-// Thread safety: the public functions may be called from any thread; everything else happens on one strand of the
-// host's executor. Lifetime: shared; handlers under way keep it alive. The host's context must outlive it.
+// Thread safety: the public functions may be called from any thread; everything else happens on one strand of
+// the host's executor. Lifetime: shared; handlers under way keep it alive. The host's context must outlive
+// it.
 template <class Transport, class Storage>
 class node final : public std::enable_shared_from_this<node<Transport, Storage>>,
                    private mail_receiver,
@@ -58,10 +60,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   [[nodiscard]] const watch_limits& limits_of_watches() const noexcept { return options_.watch; }
   [[nodiscard]] bool on_queue() const noexcept { return strand_.running_in_this_thread(); }
 
-  // Opens the storage, listens and takes part until stop(). `finished` completes at the end: without an error after
-  // stop(), else with what went wrong, on which last_failure() has more to say. `started`, if given, completes as
-  // soon as the node takes part, or can't. Once. `owner`, if given, owns `finished`.
-  void run(read_operation& finished, std::shared_ptr<void> owner = {}, std::shared_ptr<read_operation> started = {}) {
+  // Opens the storage, listens and takes part until stop(). `finished` completes at the end: without an error
+  // after stop(), else with what went wrong, on which last_failure() has more to say. `started`, if given,
+  // completes as soon as the node takes part, or can't. Once. `owner`, if given, owns `finished`.
+  void run(read_operation& finished, std::shared_ptr<void> owner = {},
+           std::shared_ptr<read_operation> started = {}) {
     state expected = state::idle;
     if (!state_.compare_exchange_strong(expected, state::opening)) {
       if (started) started->complete(errc::stopped);
@@ -106,7 +109,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     const std::lock_guard lock(event_mutex_);
     return last_failure_;
   }
-  [[nodiscard]] std::uint64_t next_operation() noexcept { return operations_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  [[nodiscard]] std::uint64_t next_operation() noexcept {
+    return operations_.fetch_add(1, std::memory_order_relaxed) + 1;
+  }
 
  private:
   enum class state { idle, opening, running, stopping, stopped };
@@ -198,8 +203,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       disk_.write(strand_, std::move(batch), [self = this->shared_from_this()](write_seq seq, failure error) {
         self->persisted(seq, std::move(error));
       });
-    } else {
-      write_failure_ = disk_.write_now(batch);
+    } else if (auto outcome = disk_.write_now(batch)) {
+      write_failure_ = *std::move(outcome);
       written_ = batch.seq;
     }
   }
@@ -213,7 +218,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void arm_timer() {
     using clock = std::chrono::steady_clock;
     next_tick_ += options_.tick;
-    // After a pause of the process, time goes on from now: a burst of ticks would depose a leader that is there.
+    // After a pause of the process, time goes on from now: a burst of ticks would depose a leader that is
+    // there.
     if (const auto now = clock::now(); next_tick_ + 2 * options_.tick < now) next_tick_ = now;
     timer_.expires_at(next_tick_);
     timer_.async_wait([self = this->shared_from_this()](std::error_code error) {
@@ -263,7 +269,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     update_status();
     map_.watches().close();
     const std::error_code code = last_failure().code;
-    if (const auto started = std::exchange(started_, nullptr)) started->complete(code ? code : make_error_code(errc::stopped));
+    if (const auto started = std::exchange(started_, nullptr))
+      started->complete(code ? code : make_error_code(errc::stopped));
     if (read_operation* finished = std::exchange(run_, nullptr)) finished->complete(code);
   }
 
@@ -283,7 +290,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (group_) group_->cancel(operation, asio::error::operation_aborted);
   }
   [[nodiscard]] tick_count deadline() const {
-    return group_->now() + static_cast<tick_count>((options_.request_timeout + options_.tick) / options_.tick);
+    return group_->now() +
+           static_cast<tick_count>((options_.request_timeout + options_.tick) / options_.tick);
   }
 
   // --- reports ---
@@ -293,10 +301,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (!silenced_ && options_.on_event) options_.on_event(event);
   }
   void on_refused(node_id by) override {
-    report({errc::wrong_incarnation,
-            "node " + std::to_string(options_.group.raft.self.value()) + ", directory '" + options_.directory +
-                "': node " + std::to_string(by.value()) +
-                " refuses it, because this id is bound to another data directory; bring the original directory back"});
+    report({errc::wrong_incarnation, "node " + std::to_string(options_.group.raft.self.value()) +
+                                         ", directory '" + options_.directory + "': node " +
+                                         std::to_string(by.value()) +
+                                         " refuses it, because this id is bound to another data directory; "
+                                         "bring the original directory back"});
   }
   void update_status() {
     if (!group_) return;

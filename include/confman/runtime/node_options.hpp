@@ -31,8 +31,8 @@ struct node_status {
   confman::role role = confman::role::follower;
   node_id leader;  // 0: none known
   term_t term;
-  log_index last;     // of the log
-  log_index stable;   // durable here
+  log_index last;    // of the log
+  log_index stable;  // durable here
   log_index commit;
   log_index applied;
   bool running = false;

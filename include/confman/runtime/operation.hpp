@@ -13,8 +13,8 @@ namespace confman {
 // Time, for the runtime, is the number of ticks since the group was made.
 using tick_count = std::uint64_t;
 
-// A write under way. The group that it was submitted to calls complete() exactly once and forgets the object before
-// it does, so complete() may destroy it. The object must outlive that call and be submitted once.
+// A write under way. The group that it was submitted to calls complete() exactly once and forgets the object
+// before it does, so complete() may destroy it. The object must outlive that call and be submitted once.
 class write_operation {
  public:
   std::uint64_t id = 0;     // the submitter's name for it, for cancel(); unique while it waits
@@ -32,14 +32,14 @@ class write_operation {
 };
 
 enum class read_mode : std::uint8_t {
-  read_index,       // linearizable: after everything acknowledged anywhere before the read began (thesis, 6.4)
+  read_index,  // linearizable: after everything acknowledged anywhere before the read began (thesis, 6.4)
   applied_version,  // after everything up to a version the caller holds: read your writes, on any member
 };
 
 // A read that waits until this node's state is fresh enough. Same rules as write_operation.
 class read_operation {
  public:
-  std::uint64_t id = 0;     // as above
+  std::uint64_t id = 0;  // as above
   read_mode mode = read_mode::read_index;
   version token;            // applied_version
   tick_count deadline = 0;  // absolute; when it passes: timed_out

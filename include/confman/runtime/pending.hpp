@@ -23,7 +23,8 @@ template <class Handler, class Executor>
 class bound_handler {
   using handler_executor = asio::associated_executor_t<Handler, Executor>;
   template <class E>
-  using tracked = std::decay_t<decltype(asio::prefer(std::declval<E>(), asio::execution::outstanding_work.tracked))>;
+  using tracked =
+      std::decay_t<decltype(asio::prefer(std::declval<E>(), asio::execution::outstanding_work.tracked))>;
 
  public:
   bound_handler(Handler&& handler, const Executor& executor)
@@ -38,7 +39,8 @@ class bound_handler {
   template <class... Arguments>
   static void post(bound_handler&& self, Arguments... arguments) {
     auto executor = self.work_;
-    asio::post(executor, call<Arguments...>{std::move(self), std::tuple<Arguments...>(std::move(arguments)...)});
+    asio::post(executor,
+               call<Arguments...>{std::move(self), std::tuple<Arguments...>(std::move(arguments)...)});
   }
 
  private:
@@ -53,7 +55,8 @@ class bound_handler {
     }
     void operator()() {
       // Here and not on the node's queue: a slot belongs to the handler's executor.
-      if (auto slot = asio::get_associated_cancellation_slot(bound.handler_); slot.is_connected()) slot.clear();
+      if (auto slot = asio::get_associated_cancellation_slot(bound.handler_); slot.is_connected())
+        slot.clear();
       Handler handler = std::move(bound.handler_);
       std::apply(std::move(handler), std::move(arguments));
     }
@@ -148,7 +151,7 @@ class cancel_letter final : public mail {
   std::uint64_t operation_;
 };
 
-// Blocks one thread until the queue has an answer. Signalled under the lock, so that the waiter can't leave and
+// Blocks threads until the queue has an answer. Signalled under the lock, so that the waiter can't leave and
 // destroy it while the queue still touches it.
 template <class Answer>
 class rendezvous {
@@ -157,12 +160,12 @@ class rendezvous {
     const std::lock_guard lock(mutex_);
     answer_ = std::move(answer);
     done_ = true;
-    ready_.notify_one();
+    ready_.notify_all();
   }
   [[nodiscard]] Answer wait() {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [this] { return done_; });
-    return std::move(answer_);
+    return answer_;
   }
 
  private:

@@ -18,9 +18,9 @@ struct proposal {
   std::uint64_t request = 0;
 };
 
-// A proposal is decided when the index it was given is applied: by an entry of its term it is done, by an entry of
-// another term it is void for ever, since an entry is named by index and term alone. Until then, and whatever
-// happens to the leader, its outcome is open.
+// A proposal is decided when the index it was given is applied: by an entry of its term it is done, by an
+// entry of another term it is void for ever, since an entry is named by index and term alone. Until then, and
+// whatever happens to the leader, its outcome is open.
 class proposals {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return current_.size() + older_.size(); }

@@ -29,7 +29,9 @@ class read_waiters {
     return operation;
   }
 
-  void wait_until_applied(log_index index, read_operation& operation) { until_applied_.emplace(index, &operation); }
+  void wait_until_applied(log_index index, read_operation& operation) {
+    until_applied_.emplace(index, &operation);
+  }
   [[nodiscard]] std::vector<read_operation*> applied(log_index index) {
     std::vector<read_operation*> done;
     while (!until_applied_.empty() && until_applied_.begin()->first <= index) {

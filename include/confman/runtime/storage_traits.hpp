@@ -15,8 +15,9 @@ namespace confman {
 using file_storage = log<posix_file_system>;
 
 // Specialise this for a storage of your own:
-//   static constexpr bool blocks;   true: append and sync may wait for a device, and get a thread of their own
-//   static result<std::unique_ptr<Storage>> open(const std::string& directory, const log_options&, recovered_log&);
+//   static constexpr bool blocks;   true: append and sync may wait for a device, and get a thread of their
+//   own static result<std::unique_ptr<Storage>> open(const std::string& directory, const log_options&,
+//   recovered_log&);
 template <class Storage>
 struct storage_traits;
 

@@ -28,7 +28,7 @@ class watch_consumer : public std::enable_shared_from_this<watch_consumer> {
       if (const auto self = weak.lock()) self->schedule();
     });
     if (added)
-      id_ = *added;
+      id_.store(added->value(), std::memory_order_release);
     else
       refused_ = added.error();
     schedule();  // what the history held, or the refusal
@@ -37,7 +37,7 @@ class watch_consumer : public std::enable_shared_from_this<watch_consumer> {
   // No call begins after this; one may be running on another thread.
   void end() noexcept {
     ended_.store(true, std::memory_order_release);
-    if (id_) hub_->remove(id_);
+    if (const watch_id id = this->id()) hub_->remove(id);
   }
 
  protected:
@@ -45,6 +45,8 @@ class watch_consumer : public std::enable_shared_from_this<watch_consumer> {
 
  private:
   static constexpr std::size_t changes_per_call = 1024;
+
+  [[nodiscard]] watch_id id() const noexcept { return watch_id(id_.load(std::memory_order_acquire)); }
 
   void schedule() {
     asio::post(strand_, [self = this->shared_from_this()] { self->deliver(); });
@@ -55,19 +57,20 @@ class watch_consumer : public std::enable_shared_from_this<watch_consumer> {
     change_batch batch;
     if (refused_)
       batch.error = std::exchange(refused_, {});
-    else if (id_)
-      batch = hub_->take(id_, changes_per_call);
+    else if (const watch_id id = this->id())
+      batch = hub_->take(id, changes_per_call);
+    if (ended_.load(std::memory_order_acquire)) return;  // the owner ended it meanwhile: that is no news
     if (batch.changes.empty() && !batch.error) return;
     if (batch.error) ended_.store(true, std::memory_order_release);
     call(batch);
-    // Others on this executor get their turn in between. Without more the next change schedules again; a look that
-    // finds nothing arms the watch.
+    // Others on this executor get their turn in between. Without more the next change schedules again; a look
+    // that finds nothing arms the watch.
     if (!batch.error) schedule();
   }
 
   std::shared_ptr<watch_hub> hub_;
   asio::strand<asio::any_io_executor> strand_;
-  watch_id id_;
+  std::atomic<std::uint64_t> id_{0};  // a change may be announced before add() has returned
   failure refused_;
   std::atomic<bool> ended_{false};
 };
@@ -75,7 +78,8 @@ class watch_consumer : public std::enable_shared_from_this<watch_consumer> {
 template <class OnChange>
 class typed_watch_consumer final : public watch_consumer {
  public:
-  typed_watch_consumer(std::shared_ptr<watch_hub> hub, const asio::any_io_executor& executor, OnChange on_change)
+  typed_watch_consumer(std::shared_ptr<watch_hub> hub, const asio::any_io_executor& executor,
+                       OnChange on_change)
       : watch_consumer(std::move(hub), executor), on_change_(std::move(on_change)) {}
 
  private:
@@ -85,16 +89,19 @@ class typed_watch_consumer final : public watch_consumer {
 
 }  // namespace detail
 
-// Keeps a watch going: destroying it ends the watch. After that no call begins; one that is running on another
-// thread may still end. Must be destroyed before the executor's context.
+// Keeps a watch going: destroying it ends the watch. After that no call begins; one that is running on
+// another thread may still end. Must be destroyed before the host's context; may outlive a map with a thread
+// of its own.
 class watch_handle {
  public:
   watch_handle() noexcept = default;
-  explicit watch_handle(std::shared_ptr<detail::watch_consumer> consumer) noexcept : consumer_(std::move(consumer)) {}
+  watch_handle(std::shared_ptr<detail::watch_consumer> consumer, std::shared_ptr<void> context) noexcept
+      : context_(std::move(context)), consumer_(std::move(consumer)) {}
   watch_handle(watch_handle&&) noexcept = default;
   watch_handle& operator=(watch_handle&& other) noexcept {
     cancel();
     consumer_ = std::move(other.consumer_);
+    context_ = std::move(other.context_);
     return *this;
   }
   ~watch_handle() { cancel(); }
@@ -102,22 +109,25 @@ class watch_handle {
   void cancel() noexcept {
     if (consumer_) consumer_->end();
     consumer_.reset();
+    context_.reset();
   }
   [[nodiscard]] explicit operator bool() const noexcept { return consumer_ != nullptr; }
 
  private:
+  std::shared_ptr<void> context_;  // of a map with a thread of its own; must outlive the consumer
   std::shared_ptr<detail::watch_consumer> consumer_;
 };
 
 namespace detail {
 
 template <class Node, class OnChange>
-watch_handle start_watch(const std::shared_ptr<Node>& node, std::string_view prefix, std::optional<std::uint64_t> after,
-                         OnChange on_change) {
+watch_handle start_watch(const std::shared_ptr<Node>& node, std::string_view prefix,
+                         std::optional<std::uint64_t> after, OnChange on_change,
+                         std::shared_ptr<void> context) {
   auto consumer = std::make_shared<typed_watch_consumer<OnChange>>(
       std::shared_ptr<watch_hub>(node, &node->map().watches()), node->executor(), std::move(on_change));
   consumer->begin(prefix, after, node->limits_of_watches());
-  return watch_handle(std::move(consumer));
+  return watch_handle(std::move(consumer), std::move(context));
 }
 
 }  // namespace detail

@@ -59,6 +59,11 @@ class oracle {
     chain_hash hash;
     friend bool operator==(const place&, const place&) = default;
   };
+  struct committed_place {
+    term_t term;
+    chain_hash hash;
+    term_t by;  // the term of the leader that committed it
+  };
   // A batch as the disk would keep it.
   struct stage {
     std::optional<log_index> truncate_from;
@@ -97,7 +102,7 @@ class oracle {
   statistics& counts_;
   std::vector<node_account> nodes_;                      // by id; 0 unused
   std::vector<node_id> terms_;                           // leader of each term
-  std::vector<place> committed_;                         // by index
+  std::vector<committed_place> committed_;               // by index
   std::vector<std::vector<place>> seen_;                 // by index: what was ever written there
   std::vector<std::optional<std::uint64_t>> states_;     // by index: hash of the state
 };

@@ -19,7 +19,7 @@ enum class step : std::uint8_t {
 };
 
 // One thing that happened at a node. What a, b and c mean depends on the step; see describe().
-struct record {
+struct trace_record {
   micros at = 0;
   step what = step::start;
   std::uint8_t node = 0;  // 0: the world
@@ -28,7 +28,7 @@ struct record {
   std::uint64_t c = 0;
 };
 
-[[nodiscard]] CONFMAN_DECL std::string describe(const record& r);
+[[nodiscard]] CONFMAN_DECL std::string describe(const trace_record& r);
 // The type of a message as an index into message_body, in words.
 [[nodiscard]] CONFMAN_DECL const char* message_name(std::size_t index) noexcept;
 // What is worth noting of a message: the previous index and count of an append, the match of an answer, and so on.
@@ -46,7 +46,7 @@ class trace {
   [[nodiscard]] micros now() const noexcept { return now_; }
 
   void note(step what, node_id node, std::uint64_t a = 0, std::uint64_t b = 0, std::uint64_t c = 0) {
-    record& r = ring_[count_++ % kept];
+    trace_record& r = ring_[count_++ % kept];
     r = {now_, what, static_cast<std::uint8_t>(node.value()), a, b, c};
     const std::uint64_t head = now_ << 16 | static_cast<std::uint64_t>(what) << 8 | r.node;
     hash_ = confman::detail::fold_multiply(hash_ ^ head ^ 0x9E3779B97F4A7C15u, a ^ 0xD1B54A32D192ED03u) ^ b;
@@ -64,9 +64,9 @@ class trace {
   [[noreturn]] void fail(invariant which, std::string what) const { throw violation(which, now_, std::move(what)); }
 
  private:
-  CONFMAN_DECL static void print(const record& r);
+  CONFMAN_DECL static void print(const trace_record& r);
 
-  std::array<record, kept> ring_{};
+  std::array<trace_record, kept> ring_{};
   std::uint64_t count_ = 0;
   std::uint64_t hash_ = 0;
   micros now_ = 0;

@@ -2,10 +2,7 @@
 #pragma once
 
 #include <asio/any_io_executor.hpp>
-#include <chrono>
-#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 
@@ -13,28 +10,9 @@
 #include "confman/core/message.hpp"
 #include "confman/error.hpp"
 #include "confman/transport/concepts.hpp"
+#include "confman/transport/tcp_options.hpp"
 
 namespace confman {
-
-struct tcp_options {
-  node_id self;
-  std::string listen;                    // "host:port" to accept connections at; port 0: any free one
-  std::string advertise;                 // what peers are told; empty: the address listened at
-  std::map<node_id, std::string> peers;  // "host:port"; an entry for self is ignored
-
-  std::size_t max_frame_bytes = std::size_t{64} << 20;   // larger messages are neither sent nor accepted
-  std::size_t max_queued_bytes = std::size_t{64} << 20;  // per peer, not yet taken by the kernel
-  std::size_t max_queued_messages = 16384;               // per peer
-  std::size_t max_incoming = 256;                        // connections accepted at a time
-
-  std::chrono::milliseconds backoff_min{50};  // before the first try to connect again; then doubling
-  std::chrono::milliseconds backoff_max{2000};
-  std::chrono::milliseconds connect_timeout{2000};  // looking up, connecting and the hello together
-  std::chrono::milliseconds hello_timeout{2000};    // for who connects here to say who it is
-  std::chrono::milliseconds dead_peer_timeout{
-      5000};               // sent bytes not acknowledged for so long: connect anew (Linux)
-  std::uint64_t seed = 0;  // of the jitter in the back-off: draw one per process
-};
 
 namespace detail {
 class tcp_engine;

@@ -8,8 +8,10 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <limits>
 #include <optional>
 #include <string>
@@ -40,6 +42,27 @@ struct is_optional<std::optional<T>> : std::true_type {};
 
 template <class T>
 inline constexpr bool always_false = false;
+
+template <class U>
+void store_integer(char* at, U value) noexcept {
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(at, &value, sizeof value);
+  } else {
+    for (std::size_t i = 0; i < sizeof(U); ++i) at[i] = static_cast<char>(std::uint64_t{value} >> (8 * i));
+  }
+}
+template <class U>
+[[nodiscard]] U load_integer(const char* at) noexcept {
+  U value = 0;
+  if constexpr (std::endian::native == std::endian::little) {
+    std::memcpy(&value, at, sizeof value);
+  } else {
+    for (std::size_t i = 0; i < sizeof(U); ++i)
+      value = static_cast<U>(value |
+                             static_cast<U>(static_cast<U>(static_cast<unsigned char>(at[i])) << (8 * i)));
+  }
+  return value;
+}
 
 }  // namespace detail
 
@@ -108,7 +131,7 @@ class basic_writer {
   template <class U>
   void integer(U value) {
     char bytes[sizeof(U)];
-    for (std::size_t i = 0; i < sizeof(U); ++i) bytes[i] = static_cast<char>(std::uint64_t{value} >> (8 * i));
+    detail::store_integer(bytes, value);
     sink_->append(bytes, sizeof bytes);
   }
 
@@ -255,10 +278,7 @@ class bounded_reader {
   template <class U>
   void integer(U& value) noexcept {
     const std::string_view bytes = take(sizeof(U));
-    value = 0;
-    for (std::size_t i = 0; i < bytes.size(); ++i)
-      value = static_cast<U>(value |
-                             static_cast<U>(static_cast<U>(static_cast<unsigned char>(bytes[i])) << (8 * i)));
+    value = bytes.empty() ? U{0} : detail::load_integer<U>(bytes.data());
   }
 
   shared_bytes block_;  // before bytes_, which may point into it

@@ -1,11 +1,10 @@
-// Messages and configurations as bytes. docs/format/protocol.md is the layout in words.
+// Messages as bytes. docs/format/protocol.md is the layout in words.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
 
-#include "confman/core/configuration.hpp"
 #include "confman/core/message.hpp"
 #include "confman/core/shared_bytes.hpp"
 #include "confman/error.hpp"
@@ -29,13 +28,6 @@ CONFMAN_DECL void encode_message(const message& m, gather_buffer& out);
 
 // The same for bytes in a buffer that will be reused: a message with payloads is first copied into one block.
 [[nodiscard]] CONFMAN_DECL result<message> decode_message(std::string_view body);
-
-// The payload of an entry of type configuration.
-[[nodiscard]] CONFMAN_DECL shared_bytes encode_configuration(const configuration& c);
-
-// Errors: bad_command, for bytes that aren't a configuration or that break one of its invariants 2 and 3, or
-// its order; an empty `incoming` is accepted.
-[[nodiscard]] CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes);
 
 }  // namespace confman
 

@@ -62,6 +62,10 @@ CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes) 
   for (auto* list : {&members.incoming, &members.outgoing, &members.learners})
     if (!detail::take_members(bytes, *list)) return bad;
   if (!bytes.empty() || members.incoming.empty()) return bad;
+  for (const member& m : members.learners)
+    if (members.is_voter(m.id)) return bad;
+  for (const member& m : members.outgoing)
+    if (*members.find_member(m.id) != m) return bad;  // one incarnation wherever it appears
   return members;
 }
 

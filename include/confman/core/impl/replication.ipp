@@ -214,6 +214,8 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
   leader_role* self = as_leader();
   progress* peer = self ? self->find(m.from) : nullptr;
   if (!peer) return {};
+  // A round not begun yet would confirm reads that come after the answer.
+  if (body.round > self->rounds.latest()) return errc::bad_command;
   peer->recently_active = true;
   peer->probe_sent = false;
   // Sent but not acknowledged since the last heartbeat: slow, or lost. Asking costs one empty message.

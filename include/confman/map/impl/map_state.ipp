@@ -34,10 +34,6 @@ CONFMAN_DECL map_core::~map_core() {
 CONFMAN_DECL map_state::map_state(history_limits history)
     : core_(std::make_shared<detail::map_core>()), watches_(history) {}
 
-CONFMAN_DECL map_state::~map_state() {
-  watches_.close();
-}
-
 CONFMAN_DECL apply_result map_state::apply(const entry& e) {
   CONFMAN_ASSERT(e.index > next_.at.index, "entries are applied once, in order");
   next_.at = {e.term, e.index};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <new>
 
 #include "confman/map/node_pool.hpp"
@@ -33,6 +34,8 @@ CONFMAN_DECL void* node_pool::allocate_slow(std::size_t bytes) {
   chunks_.back() = ::operator new(size);
   next_ = static_cast<char*>(chunks_.back());
   end_ = next_ + size;
+  CONFMAN_ASSERT((reinterpret_cast<std::uintptr_t>(end_) >> 24 >> 24) == 0,
+                 "trie_ref needs the upper 16 bits of addresses");
   next_chunk_ = std::min<std::size_t>(next_chunk_ * 2, std::size_t{1} << 20);
   char* const block = next_;
   next_ += bytes;

@@ -62,7 +62,7 @@ class world::read_call final : public read_operation {
     owner_->shared_.clients.on_read(at_->id(), id_, state);
     client& c = owner_->clients_[who_];
     c.token = std::max(c.token, state.revision());
-    if (mode == read_mode::linearizable) ++owner_->fresh_reads_;
+    if (mode == read_mode::read_index) ++owner_->fresh_reads_;
     end();
   }
   void lose(std::error_code code) {
@@ -170,7 +170,7 @@ CONFMAN_DECL void world::issue_read(std::uint32_t who, node& at, call_kind kind,
   read_call& call = *free_reads_.back();
   free_reads_.pop_back();
   call.begin(*this, at, who, id);
-  call.mode = kind == call_kind::read_linearizable ? read_mode::linearizable : read_mode::at_least;
+  call.mode = kind == call_kind::read_linearizable ? read_mode::read_index : read_mode::applied_version;
   call.token = {term_t{}, log_index(token)};
   call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
   ++clients_[who].open;

@@ -28,15 +28,6 @@ CONFMAN_DECL void oracle::on_write(node_id node, const write_batch& batch, const
     if (core.role() == role::leader)
       trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
                                                       " and truncates its log from " + text(*batch.truncate_from));
-    if (*batch.truncate_from <= core.commit())
-      trace_.fail(invariant::committed_immutable, text(node) + " truncates from " + text(*batch.truncate_from) +
-                                                      ", its commit index is " + text(core.commit()));
-    const node_account& account = nodes_[node.value()];
-    const std::uint64_t from = batch.truncate_from->value();
-    if (from < committed_.size() && from < account.log.size() && account.log[from] == committed_[from])
-      trace_.fail(invariant::committed_immutable,
-                  text(node) + " truncates the committed entry " +
-                      show({committed_[from].term, *batch.truncate_from}) + " from its disk");
   }
   for (const entry& e : batch.entries) {
     const auto index = static_cast<std::size_t>(e.index.value());
@@ -132,7 +123,7 @@ CONFMAN_DECL void oracle::on_start(node_id node, const raft_core& core) {
   account.commit = core.commit();
   account.leads = term_t{};
   const log_index commit = core.commit();
-  if (commit >= log_index(committed_.size()) || core.log().hash_at(commit) != committed_[commit.value()].hash)
+  if (commit >= log_index(committed_.size()) || core.log().hash_at(commit) != committed_hash(commit))
     trace_.fail(invariant::committed_immutable, text(node) + " starts with commit index " + text(commit) +
                                                     ", where its log is not what was committed");
 }
@@ -192,6 +183,10 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
                 text(node) + " had term " + text(account.term) + ", commit " + text(account.commit) + ", applied " +
                     text(account.applied) + "; now term " + text(core.term()) + ", commit " + text(core.commit()) +
                     ", applied " + text(core.applied()));
+  if (core.log().hash_at(account.commit) != committed_hash(account.commit))
+    trace_.fail(invariant::committed_immutable, text(node) + " has lost or changed an entry at or before its commit " +
+                                                    "index " + text(account.commit) + "; its log ends with " +
+                                                    show(core.log().last()));
   account.term = core.term();
   account.applied = core.applied();
   if (core.applied() + 1 < core.log().first_index() || core.applied() > core.commit() ||
@@ -226,10 +221,13 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
                                                 " by its own vote, which is not on its platter: term " +
                                                 text(account.durable.term) + ", vote " +
                                                 std::to_string(account.durable.vote.value()));
-    if (core.log().hash_at(committed()) != committed_.back().hash)
-      trace_.fail(invariant::leader_completeness,
-                  text(node) + " leads term " + text(core.term()) + " without the committed entry " +
-                      show({committed_.back().term, committed()}));
+    // What a later term has committed a late winner of an older one may lack.
+    log_index known = committed();
+    while (known && committed_[known.value()].by >= core.term()) --known;
+    if (core.log().hash_at(known) != committed_hash(known))
+      trace_.fail(invariant::leader_completeness, text(node) + " leads term " + text(core.term()) +
+                                                      " without the committed entry " +
+                                                      show({committed_term(known), known}));
   } else if (core.log().last_index() < account.last_as_leader.index ||
              core.log().hash_at(account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
@@ -250,11 +248,11 @@ CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const ra
   for (log_index i = from; i <= commit; ++i) {
     const entry& e = core.log().at(i);
     if (i == log_index(committed_.size())) {
-      committed_.push_back({e.term, e.hash});
+      committed_.push_back({e.term, e.hash, core.term()});
       counts_.add(counted::committed);
-    } else if (committed_[i.value()] != place{e.term, e.hash}) {
+    } else if (committed_hash(i) != e.hash) {
       trace_.fail(invariant::committed_immutable, text(node) + " commits " + show({e.term, i}) + ", but " +
-                                                      show({committed_[i.value()].term, i}) +
+                                                      show({committed_term(i), i}) +
                                                       " (or another history before it) was committed there");
     }
   }

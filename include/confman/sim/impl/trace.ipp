@@ -80,7 +80,7 @@ CONFMAN_DECL const char* message_name(std::size_t index) noexcept {
 
 CONFMAN_DECL std::uint64_t digest(const message& m) noexcept { return std::visit(detail::message_digest{}, m.body); }
 
-CONFMAN_DECL std::string describe(const record& r) {
+CONFMAN_DECL std::string describe(const trace_record& r) {
   const detail::step_words& words = detail::words_of_step[static_cast<std::size_t>(r.what)];
   char line[256];
   int size = std::snprintf(line, sizeof line, "%12.6f s  ", static_cast<double>(r.at) * 1e-6);
@@ -116,6 +116,6 @@ CONFMAN_DECL std::string trace::tail() const {
   return text;
 }
 
-CONFMAN_DECL void trace::print(const record& r) { std::puts(describe(r).c_str()); }
+CONFMAN_DECL void trace::print(const trace_record& r) { std::puts(describe(r).c_str()); }
 
 }  // namespace confman::sim

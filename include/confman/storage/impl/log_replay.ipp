@@ -31,6 +31,9 @@ CONFMAN_DECL failure log_replay::begin(const std::string& path, std::string_view
   frames_.clear();
   lowest_truncations_.emplace_back(~std::uint64_t{0});
   link_ = header.checksum;
+  if (header.first_frame == 0 ||
+      header.capacity < log_format::segment_header_bytes + log_format::frame_header_bytes)
+    return damage(path, 0, "the segment header has a valid checksum and impossible numbers");
   if (header.first_frame != expected_)
     return damage(path, 0,
                   "the segment begins with batch " + std::to_string(header.first_frame) + " where " +

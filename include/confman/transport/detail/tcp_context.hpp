@@ -8,12 +8,15 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "confman/core/ids.hpp"
+#include "confman/core/message.hpp"
 #include "confman/error.hpp"
 #include "confman/transport/concepts.hpp"
 #include "confman/transport/framing.hpp"
-#include "confman/transport/tcp_transport.hpp"
+#include "confman/transport/tcp_options.hpp"
 
 namespace confman::detail {
 

@@ -20,15 +20,6 @@ inline constexpr std::uint32_t hello_magic = 0x4E4D4643;  // "CFMN" as bytes
 inline constexpr errc refusal_reasons[] = {errc::bad_frame, errc::wrong_cluster, errc::wrong_node,
                                            errc::unknown_peer, errc::protocol_mismatch};
 
-inline void store_u32(char* at, std::uint32_t value) noexcept {
-  for (int i = 0; i < 4; ++i) at[i] = static_cast<char>(value >> (8 * i) & 0xFFu);
-}
-[[nodiscard]] inline std::uint32_t load_u32(const char* at) noexcept {
-  std::uint32_t value = 0;
-  for (int i = 0; i < 4; ++i) value |= std::uint32_t{static_cast<unsigned char>(at[i])} << (8 * i);
-  return value;
-}
-
 // Appends a frame around what `write_body` appends, then fills in length and checksum.
 template <class F>
 void append_frame(frame_kind kind, gather_buffer& out, F write_body) {
@@ -38,11 +29,11 @@ void append_frame(frame_kind kind, gather_buffer& out, F write_body) {
   const gather_buffer::mark body = out.here();
   const std::size_t before = out.size();
   write_body();
-  store_u32(head, static_cast<std::uint32_t>(out.size() - before));
+  store_integer(head, static_cast<std::uint32_t>(out.size() - before));
   head[4] = static_cast<char>(kind);
   std::uint32_t crc = crc32c(std::string_view(head, 5));
   out.for_each_piece(body, [&crc](std::string_view piece) { crc = crc32c(piece, crc); });
-  store_u32(head + 5, crc);
+  store_integer(head + 5, crc);
   out.overwrite(start.small, std::string_view(head, sizeof head));
 }
 
@@ -120,9 +111,9 @@ CONFMAN_DECL bool frame_reader::next(frame& out) {
 CONFMAN_DECL bool frame_reader::parse_header(header& head) {
   if (end_ - begin_ < frame_header_bytes) return false;
   const char* at = buffer_.get() + begin_;
-  head.length = detail::load_u32(at);
+  head.length = detail::load_integer<std::uint32_t>(at);
   const auto kind = static_cast<std::uint8_t>(at[4]);
-  head.crc = detail::load_u32(at + 5);
+  head.crc = detail::load_integer<std::uint32_t>(at + 5);
   head.seed = crc32c(std::string_view(at, 5));
   if (kind < static_cast<std::uint8_t>(frame_kind::hello) ||
       kind > static_cast<std::uint8_t>(frame_kind::message)) {

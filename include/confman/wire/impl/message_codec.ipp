@@ -203,28 +203,6 @@ void read_body(bounded_reader& a, std::uint8_t tag, message_body& body, std::ind
   return m;
 }
 
-inline constexpr std::uint8_t configuration_format = 1;
-
-[[nodiscard]] inline bool strictly_ascending(const std::vector<member>& list) noexcept {
-  node_id last;
-  for (const member& m : list) {
-    if (m.id <= last) return false;  // this refuses id 0 too
-    last = m.id;
-  }
-  return true;
-}
-
-[[nodiscard]] inline const char* broken_rule(const configuration& c) noexcept {
-  for (const auto* list : {&c.incoming, &c.outgoing, &c.learners})
-    if (!strictly_ascending(*list))
-      return "a list of members is not sorted, or has a duplicate or an id of 0";
-  for (const member& m : c.learners)
-    if (c.is_voter(m.id)) return "a learner is also a voter";
-  for (const member& m : c.outgoing)
-    if (*c.find_member(m.id) != m) return "a member has two incarnations";
-  return nullptr;
-}
-
 }  // namespace detail
 
 CONFMAN_DECL std::size_t encoded_message_size(const message& m) {
@@ -247,27 +225,6 @@ CONFMAN_DECL result<message> decode_message(std::string_view body) {
     return decode_message(shared_bytes::copy(body));
   bounded_reader a(body);
   return detail::read_message(a);
-}
-
-CONFMAN_DECL shared_bytes encode_configuration(const configuration& c) {
-  std::string bytes;
-  bounded_writer a(bytes);
-  a(detail::configuration_format, c);
-  return shared_bytes::copy(bytes);
-}
-
-CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes) {
-  bounded_reader a(bytes);
-  std::uint8_t format = 0;
-  configuration c;
-  a(format);
-  if (a.ok() && format != detail::configuration_format)
-    a.fail("the format version is unknown: a newer build wrote this, upgrade this one");
-  a(c);
-  if (!a.complete()) return a.error(errc::bad_command, "configuration entry");
-  if (const char* rule = detail::broken_rule(c))
-    return failure(errc::bad_command, std::string("configuration entry: ") + rule);
-  return c;
 }
 
 }  // namespace confman
