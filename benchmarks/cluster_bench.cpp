@@ -1,4 +1,5 @@
-// Measures three real processes on loopback against the limits of the machine they run on. See benchmarks/README.md.
+// Measures three real processes on loopback against the limits of the machine they run on. See
+// benchmarks/README.md.
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
@@ -26,7 +27,8 @@ class child {
  public:
   explicit child(const std::vector<std::string>& arguments) {
     std::array<int, 2> to{}, from{};
-    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0) throw std::runtime_error("pipe");
+    if (::pipe2(to.data(), O_CLOEXEC) != 0 || ::pipe2(from.data(), O_CLOEXEC) != 0)
+      throw std::runtime_error("pipe");
     pid_ = ::fork();
     if (pid_ == 0) {
       ::dup2(to[0], 0);
@@ -83,8 +85,8 @@ class cluster {
     const int first_port = 20'000 + static_cast<int>(::getpid() % 20'000) + (durable ? 0 : 10);
     for (int id = 1; id <= 3; ++id) {
       const std::string own = durable ? directory + "/" + std::to_string(id) : "";
-      members_.push_back(std::make_unique<child>(std::vector<std::string>{
-          "member", std::to_string(id), std::to_string(first_port), own}));
+      members_.push_back(std::make_unique<child>(
+          std::vector<std::string>{"member", std::to_string(id), std::to_string(first_port), own}));
     }
     for (auto& m : members_)
       if (const std::string said = m->answer(); said != "started") throw std::runtime_error(said);
@@ -94,7 +96,8 @@ class cluster {
       for (std::size_t i = 0; i < members_.size(); ++i)
         if (members_[i]->ask("status").rfind("leader", 0) == 0) leader_ = static_cast<int>(i);
     }
-    if (const std::string said = leader().ask("fill"); said != "ok") throw std::runtime_error("fill: " + said);
+    if (const std::string said = leader().ask("fill"); said != "ok")
+      throw std::runtime_error("fill: " + said);
   }
 
   [[nodiscard]] child& leader() { return *members_[static_cast<std::size_t>(leader_)]; }
@@ -139,11 +142,13 @@ bool measure(const std::string& directory, double seconds) {
     cluster::run(c.follower(), "durable writes through a follower, 64 blocking clients", "write 64" + time);
     cluster::run(c.leader(), "linearizable reads on the leader, 64 readers", "read_linearizable 64" + time);
     cluster::run(c.follower(), "linearizable reads on a follower, 64 readers", "read_linearizable 64" + time);
-    const outcome local = cluster::run(c.leader(), "local reads, 2 readers, in thousands", "read_local 2" + time);
+    const outcome local =
+        cluster::run(c.leader(), "local reads, 2 readers, in thousands", "read_local 2" + time);
     figure("local reads, 2 readers", local.per_second * 1000, "/s");
     kept &= ratio("one client's p50 / (append + round trip)", one.p50 / (append + trip), 3, true);
     kept &= ratio("64 clients / one client", many.per_second / one.per_second, 10, false);
-    kept &= ratio("1,024 in flight, per second, at an append of 100 us", piped.per_second * append / 100, 100'000, false);
+    kept &= ratio("1,024 in flight, per second, at an append of 100 us", piped.per_second * append / 100,
+                  100'000, false);
   }
   {
     cluster c(directory, false);
@@ -158,7 +163,8 @@ bool measure(const std::string& directory, double seconds) {
 int main(int count, char** arguments) try {
   const std::string role = count > 0 ? arguments[0] : "";
   if (role == "member" && count == 4)
-    return bench::run_member({std::stoull(arguments[1]), static_cast<std::uint16_t>(std::stoul(arguments[2])), arguments[3]});
+    return bench::run_member(
+        {std::stoull(arguments[1]), static_cast<std::uint16_t>(std::stoul(arguments[2])), arguments[3]});
   if (count != 3) {
     std::cerr << "usage: confman_cluster_bench DIRECTORY SECONDS_PER_FIGURE\n";
     return 2;

@@ -18,7 +18,9 @@ namespace {
 constexpr std::size_t value_bytes = 256;
 constexpr std::size_t key_count = 10'000;
 
-std::string key_of(std::size_t i) { return fmt::format("/bench/keys/{:08}", i % key_count); }
+std::string key_of(std::size_t i) {
+  return fmt::format("/bench/keys/{:08}", i % key_count);
+}
 
 void answer(double seconds, std::size_t operations, std::size_t errors, samples latencies) {
   std::cout << fmt::format("ok {} {} {} {} {}", operations, errors, seconds, latencies.percentile(0.5),
@@ -54,8 +56,10 @@ void run_clients(std::size_t clients, double seconds, Body body) {
 template <class Map>
 class pipeline {
  public:
-  pipeline(Map& map, double seconds) : map_(map), end_(clock::now() + std::chrono::duration_cast<clock::duration>(
-                                                                          std::chrono::duration<double>(seconds))) {}
+  pipeline(Map& map, double seconds)
+      : map_(map),
+        end_(clock::now() +
+             std::chrono::duration_cast<clock::duration>(std::chrono::duration<double>(seconds))) {}
 
   void run(std::size_t in_flight) {
     const auto begin = clock::now();
@@ -74,11 +78,12 @@ class pipeline {
       --open_;
       return;
     }
-    map_.async_put(key_of(next_++), value_, [this, start](std::error_code error, const confman::write_result&) {
-      if (error) ++errors_;
-      latencies_.values.push_back(microseconds_since(start));  // one thread runs the map's executor
-      submit();
-    });
+    map_.async_put(
+        key_of(next_++), value_, [this, start](std::error_code error, const confman::write_result&) {
+          if (error) ++errors_;
+          latencies_.values.push_back(microseconds_since(start));  // one thread runs the map's executor
+          submit();
+        });
   }
 
   Map& map_;
@@ -123,7 +128,8 @@ void obey(Map& map, const std::string& command, std::istringstream& words) {
     });
   } else if (command == "fill") {
     std::error_code error;
-    for (std::size_t i = 0; i < key_count && !error; i += 1) map.async_put(key_of(i), value, [](auto, const auto&) {});
+    for (std::size_t i = 0; i < key_count && !error; i += 1)
+      map.async_put(key_of(i), value, [](auto, const auto&) {});
     map.put("/bench/filled", "1", error);
     std::cout << (error ? error.message() : "ok") << std::endl;
   } else {
@@ -136,7 +142,8 @@ int serve(const member_settings& settings) {
   confman::options o;
   o.self = settings.id;
   o.cluster = "bench";
-  for (std::uint64_t id = 1; id <= 3; ++id) o.members[id] = fmt::format("127.0.0.1:{}", settings.first_port + id);
+  for (std::uint64_t id = 1; id <= 3; ++id)
+    o.members[id] = fmt::format("127.0.0.1:{}", settings.first_port + id);
   o.directory = settings.directory.empty() ? "unused" : settings.directory;
   Map map(o);
   if (const confman::failure error = map.start()) {

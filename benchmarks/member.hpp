@@ -12,8 +12,9 @@ struct member_settings {
   std::string directory;         // empty: memory storage, not durable
 };
 
-// Commands: "status", "write CLIENTS SECONDS", "pipeline IN_FLIGHT SECONDS", "read_linearizable READERS SECONDS",
-// "read_local READERS SECONDS", "fill KEYS", "quit". One line of answer each. Returns the exit code.
+// Commands: "status", "write CLIENTS SECONDS", "pipeline IN_FLIGHT SECONDS", "read_linearizable READERS
+// SECONDS", "read_local READERS SECONDS", "fill KEYS", "quit". One line of answer each. Returns the exit
+// code.
 int run_member(const member_settings& settings);
 
 }  // namespace bench

@@ -22,7 +22,8 @@ namespace {
 
 bool transfer_all(int fd, char* data, std::size_t size, bool sending) {
   for (std::size_t done = 0; done < size;) {
-    const ssize_t n = sending ? ::send(fd, data + done, size - done, 0) : ::recv(fd, data + done, size - done, 0);
+    const ssize_t n =
+        sending ? ::send(fd, data + done, size - done, 0) : ::recv(fd, data + done, size - done, 0);
     if (n <= 0) return false;
     done += static_cast<std::size_t>(n);
   }
@@ -60,7 +61,8 @@ samples sync_appends(const std::string& directory, std::size_t bytes, bool zero_
   const std::string record(bytes, 'x');
   samples result;
   std::size_t at = 0;
-  for (const auto begin = clock::now(); microseconds_since(begin) < seconds * 1e6 && at + bytes <= size; at += bytes) {
+  for (const auto begin = clock::now(); microseconds_since(begin) < seconds * 1e6 && at + bytes <= size;
+       at += bytes) {
     const auto start = clock::now();
     if (::pwrite(fd, record.data(), bytes, static_cast<off_t>(at)) < 0 || ::fdatasync(fd) != 0) die("append");
     result.values.push_back(microseconds_since(start));
@@ -76,7 +78,8 @@ samples tcp_round_trips(std::size_t bytes, double seconds) {
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t length = sizeof address;
-  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(listener, 1) != 0) die("listen");
+  if (::bind(listener, reinterpret_cast<sockaddr*>(&address), length) != 0 || ::listen(listener, 1) != 0)
+    die("listen");
   ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length);
   const pid_t child = ::fork();
   if (child == 0) echo(listener, bytes);
@@ -87,7 +90,8 @@ samples tcp_round_trips(std::size_t bytes, double seconds) {
   samples result;
   for (const auto begin = clock::now(); microseconds_since(begin) < seconds * 1e6;) {
     const auto start = clock::now();
-    if (!transfer_all(fd, buffer.data(), bytes, true) || !transfer_all(fd, buffer.data(), bytes, false)) die("echo");
+    if (!transfer_all(fd, buffer.data(), bytes, true) || !transfer_all(fd, buffer.data(), bytes, false))
+      die("echo");
     result.values.push_back(microseconds_since(start));
   }
   ::close(fd);

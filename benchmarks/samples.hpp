@@ -25,7 +25,8 @@ struct samples {
   [[nodiscard]] double percentile(double p) {
     if (values.empty()) return 0;
     std::sort(values.begin(), values.end());
-    return values[std::min(values.size() - 1, static_cast<std::size_t>(p * static_cast<double>(values.size())))];
+    return values[std::min(values.size() - 1,
+                           static_cast<std::size_t>(p * static_cast<double>(values.size())))];
   }
 };
 
@@ -37,7 +38,8 @@ inline void figure(std::string_view name, double value, std::string_view unit) {
 // A ratio with the bound it is expected to keep; says so when it doesn't, and returns whether it does.
 inline bool ratio(std::string_view name, double value, double bound, bool at_most) {
   const bool kept = at_most ? value <= bound : value >= bound;
-  fmt::print("{:<58} {:>14.2f} {} {}{}\n", name, value, at_most ? "<=" : ">=", bound, kept ? "" : "   NOT KEPT");
+  fmt::print("{:<58} {:>14.2f} {} {}{}\n", name, value, at_most ? "<=" : ">=", bound,
+             kept ? "" : "   NOT KEPT");
   std::fflush(stdout);
   return kept;
 }

@@ -1,6 +1,5 @@
 // The compiled bodies of the storage layer.
 #include "confman/storage/concepts.hpp"
-#include "confman/storage/crc32c.hpp"
 #include "confman/storage/file_system.hpp"
 #include "confman/storage/log.hpp"
 #include "confman/storage/log_directory.hpp"
@@ -9,7 +8,6 @@
 #include "confman/storage/log_replay.hpp"
 #include "confman/storage/memory_storage.hpp"
 
-#include "confman/storage/impl/crc32c.ipp"
 #include "confman/storage/impl/file_system.ipp"
 #include "confman/storage/impl/log_format.ipp"
 #include "confman/storage/impl/log_replay.ipp"

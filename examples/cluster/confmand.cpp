@@ -53,9 +53,11 @@ void supervise(const confman::config_map& map) {
   const sigset_t signals = end_signals();
   const timespec interval{0, 50'000'000};
   std::string before;
+  bool was_running = false;
   for (;;) {
     const confman::node_status now = map.status();
-    if (!now.running) return;
+    if (!now.running && (was_running || map.last_failure())) return;
+    was_running = now.running;
     if (std::string state = describe(now); state != before) {
       log_line(now.id.value(), state);
       before = std::move(state);

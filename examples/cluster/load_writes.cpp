@@ -89,7 +89,7 @@ void write_until_end(const write_plan& plan, std::size_t thread, write_log& log)
     if (w.what != outcome::acknowledged) {
       at = (at + 1) % plan.nodes.size();
       client = std::make_unique<load_client>(plan.nodes[at]);
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
     }
     next = std::max(next + plan.period, clock::now() - plan.period);
     std::this_thread::sleep_until(next);

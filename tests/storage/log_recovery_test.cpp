@@ -238,7 +238,7 @@ TEST_CASE("a newer format is refused with both versions, in the identity and in 
     const std::size_t block =
         path == std::string(first_segment) ? format::segment_header_bytes : bytes.size();
     format::put<std::uint32_t>(bytes.data() + 8, 2);
-    format::put(bytes.data() + block - 4, confman::crc32c(0, std::string_view(bytes).substr(0, block - 4)));
+    format::put(bytes.data() + block - 4, confman::crc32c(std::string_view(bytes).substr(0, block - 4)));
     const outcome o = open_image(newer);
     CHECK_FALSE(o.opened);
     CHECK(o.error.code == make_error_code(errc::format_unsupported));
@@ -262,7 +262,7 @@ outcome open_with_body(std::string body, std::uint32_t records) {
   header.body_bytes = body.size();
   header.previous = format::get<std::uint32_t>(bytes.data() + at - 4);
   header.records = records;
-  header.body_checksum = confman::crc32c(seed, body);
+  header.body_checksum = confman::crc32c(body, seed);
   format::encode(bytes.data() + at, header, seed);
   bytes.replace(at + format::frame_header_bytes, body.size(), body);
   outcome o = open_image(image);

@@ -1,6 +1,7 @@
 // Configurations as the payload of an entry.
 #include <doctest/doctest.h>
 
+#include <ostream>
 #include <string>
 #include <utility>
 

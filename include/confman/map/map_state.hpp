@@ -1,6 +1,7 @@
 // The replicated state machine: applies committed entries, publishes versions, and never makes a reader wait.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "confman/map/map_view.hpp"
 #include "confman/map/node_pool.hpp"
 #include "confman/map/reclaimer.hpp"
+#include "confman/map/record_cache.hpp"
 #include "confman/map/trie_editor.hpp"
 #include "confman/map/watch.hpp"
 
@@ -31,8 +33,9 @@ struct map_core {
 
   // The order matters: the tree and the reclaimer give their memory to the pool.
   node_pool pool;
+  record_cache records;
   epoch_domain epochs;
-  reclaimer garbage{pool, epochs};
+  reclaimer garbage{pool, records, epochs};
   trie_editor<reclaimer> tree{pool, garbage};
 };
 
@@ -65,6 +68,17 @@ class map_state {
   // fails (code compare_failed). Erasing a key that isn't there succeeds with existed = false. Throws
   // std::bad_alloc.
   CONFMAN_DECL apply_result apply(const entry& e);
+
+  // Writer: applies `count` entries and calls `answered(const entry&, const apply_result&)` for each. Faster
+  // than one by one when the map is larger than the cache: the places of a group of entries are fetched
+  // together.
+  template <class Answered>
+  void apply_all(const entry* entries, std::size_t count, Answered&& answered) {
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % prepared_together == 0) prepare(entries + i, std::min(prepared_together, count - i));
+      answered(entries[i], apply(entries[i]));
+    }
+  }
 
   // Writer: makes everything applied visible, at once, to readers and then to the watches. Frees a bounded
   // amount of what earlier batches replaced. Does nothing if nothing was applied.
@@ -103,6 +117,10 @@ class map_state {
     std::uint64_t record_bytes = 0;
   };
 
+  static constexpr std::size_t prepared_together = 16;
+
+  // Brings what the entries will touch into the cache; changes nothing.
+  CONFMAN_DECL void prepare(const entry* entries, std::size_t count) const noexcept;
   CONFMAN_DECL void put(const command_view& command, const record* existing);
   CONFMAN_DECL void erase(const record* existing);
   CONFMAN_DECL void discard(const record* replaced);

@@ -10,6 +10,7 @@
 #include "confman/map/epoch.hpp"
 #include "confman/map/node_pool.hpp"
 #include "confman/map/published_state.hpp"
+#include "confman/map/record_cache.hpp"
 #include "confman/map/trie_node.hpp"
 
 namespace confman::detail {
@@ -21,7 +22,8 @@ namespace confman::detail {
 // and the next older pinned version. Thread safety: the writer's thread.
 class reclaimer {
  public:
-  reclaimer(node_pool& pool, epoch_domain& epochs) noexcept : pool_(pool), epochs_(epochs) {}
+  reclaimer(node_pool& pool, record_cache& records, epoch_domain& epochs) noexcept
+      : pool_(pool), records_(records), epochs_(epochs) {}
   reclaimer(const reclaimer&) = delete;
   reclaimer& operator=(const reclaimer&) = delete;
   // Frees everything. Precondition: no reader, no snapshot.
@@ -63,6 +65,7 @@ class reclaimer {
   CONFMAN_DECL void free_state(const published_state* state) noexcept;
 
   node_pool& pool_;
+  record_cache& records_;
   epoch_domain& epochs_;
   std::deque<trie_ref> waiting_;  // oldest first; the bags say where each publication's part ends
   std::deque<bag> bags_;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <string_view>
 #include <utility>
 
@@ -51,11 +52,27 @@ class record {
   // Throws std::bad_alloc.
   [[nodiscard]] CONFMAN_DECL static record* create(std::string_view key, std::string_view value,
                                                    const origin& from, std::uint32_t references);
+  // The same in memory from ::operator new of at least allocation_size().
+  [[nodiscard]] static record* create_in(void* memory, std::string_view key, std::string_view value,
+                                         const origin& from, std::uint32_t references) noexcept {
+    return ::new (memory) record(key, value, from, references);
+  }
+  // What a record with a key and a value of these sizes takes.
+  [[nodiscard]] static std::size_t allocation_size(std::size_t key_bytes, std::size_t value_bytes) noexcept {
+    return sizeof(record) + key_bytes + value_bytes +
+           (value_bytes >= hash_kept_from ? sizeof(std::uint64_t) : 0);
+  }
   void acquire() const noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   // The last release frees the record, on whichever thread it happens.
   void release() const noexcept {
-    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
+    if (release_only()) destroy(this);
   }
+  // Gives up a reference and says whether it was the last: then the caller destroys the record and frees its
+  // memory.
+  [[nodiscard]] bool release_only() const noexcept {
+    return references_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+  }
+  ~record() = default;
   [[nodiscard]] std::uint32_t use_count() const noexcept {
     return references_.load(std::memory_order_relaxed);
   }
@@ -66,12 +83,7 @@ class record {
 
   CONFMAN_DECL record(std::string_view key, std::string_view value, const origin& from,
                       std::uint32_t references) noexcept;
-  ~record() = default;
 
-  [[nodiscard]] static std::size_t allocation_size(std::size_t key_bytes, std::size_t value_bytes) noexcept {
-    return sizeof(record) + key_bytes + value_bytes +
-           (value_bytes >= hash_kept_from ? sizeof(std::uint64_t) : 0);
-  }
   CONFMAN_DECL static void destroy(const record* dead) noexcept;
 
   [[nodiscard]] std::size_t key_bytes() const noexcept { return counters_ & 0xffff; }
@@ -118,6 +130,8 @@ class map_entry {
 
   // Whether there is a record; everything below needs one.
   [[nodiscard]] explicit operator bool() const noexcept { return record_ != nullptr; }
+  // Hands the reference over to the caller.
+  [[nodiscard]] const record* detach() noexcept { return std::exchange(record_, nullptr); }
   [[nodiscard]] const record& operator*() const noexcept { return *record_; }
   [[nodiscard]] const record* operator->() const noexcept { return record_; }
 

@@ -104,6 +104,8 @@ class watch_hub {
   void announce(std::uint64_t revision) noexcept { announced_.store(revision, std::memory_order_release); }
   // Writer: everything staged is visible up to the announced revision: into the history and to the watches.
   CONFMAN_DECL void dispatch();
+  // Writer: what the last dispatch() dropped from the history, for the writer to free.
+  [[nodiscard]] std::vector<map_entry>& forgotten() noexcept { return forgotten_; }
 
  private:
   struct watch {
@@ -143,6 +145,7 @@ class watch_hub {
 
   const history_limits limits_;
   std::vector<change> staged_;               // the writer's
+  std::vector<map_entry> forgotten_;         // the writer's
   std::atomic<std::uint64_t> announced_{0};  // set by the writer before it publishes
 
   mutable std::mutex mutex_;   // guards everything below

@@ -110,6 +110,13 @@ class disk {
   }
   void stop_failing() noexcept { error_armed_ = false; }
 
+  // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed: whoever
+  // wrote those can know that this place was good. False if there is no such place. Call it while the power is off.
+  CONFMAN_DECL bool rot();
+  // Takes rot() back: the directory was restored from a copy.
+  CONFMAN_DECL void restore();
+  [[nodiscard]] bool rotten() const noexcept { return rotten_inode_ != 0; }
+
   // A disk of the same content, as a loss of power at this moment with survival::none would leave it.
   CONFMAN_DECL void copy_durable_to(disk& other) const;
 
@@ -131,6 +138,8 @@ class disk {
     std::vector<char> before;                // the durable content of each of them
     std::vector<std::uint32_t> dirty_place;  // per sector: 1 + place in `dirty`, 0 if clean
     bool locked = false;
+    std::uint64_t written_from = ~std::uint64_t{0};  // the lowest offset written since the last sync
+    std::uint64_t settled = 0;                       // what lies before was synced before the last sync
   };
   // A change of names that a directory sync would make durable; all or nothing. Inode 0: no such name.
   struct name_change {
@@ -164,6 +173,9 @@ class disk {
   std::uint32_t powered_ = 1;
   std::uint64_t error_left_ = 0;
   bool error_armed_ = false;
+  std::uint32_t rotten_inode_ = 0;  // 0: none
+  std::uint64_t rotten_offset_ = 0;
+  char rotten_bit_ = 0;
   counters counted_;
 };
 

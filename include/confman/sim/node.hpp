@@ -52,14 +52,18 @@ class node final : private group_observer {
 
   // Opens the log and starts a process on what it finds. False: the power went meanwhile; call crash().
   [[nodiscard]] CONFMAN_DECL bool start();
+  // The process refuses new work and answers what waits, as a first step of a shutdown.
+  CONFMAN_DECL void stop();
   // The process is gone, and its disk keeps what a loss of power keeps.
   CONFMAN_DECL void crash(survival mode);
 
   // --- inputs; precondition: up() and not paused() ---
   CONFMAN_DECL void tick();
+  CONFMAN_DECL void jump(std::uint64_t ticks);
   CONFMAN_DECL void receive(message&& m);
   CONFMAN_DECL void submit(write_operation& operation);
   CONFMAN_DECL void submit(read_operation& operation);
+  CONFMAN_DECL void cancel(std::uint64_t operation);
   CONFMAN_DECL void pump();
   // The disk's side: an event of kind append, sync, persisted or maintain.
   CONFMAN_DECL void disk_event(event_kind kind);

@@ -43,6 +43,8 @@ class oracle {
   CONFMAN_DECL void on_start(node_id node, const raft_core& core);
   // A message leaves a node, now.
   CONFMAN_DECL void on_send(node_id node, const message& m, const raft_core& core);
+  // A leader has taken an append_ok of `from`.
+  CONFMAN_DECL void on_acknowledged(node_id node, node_id from, const raft_core& core);
   // After every input of a node.
   CONFMAN_DECL void on_step(node_id node, const raft_core& core);
   // The state that a node publishes at an applied index.

@@ -22,7 +22,10 @@ struct fault {
   static constexpr set partition = 1 << 7;      // links are cut: in two parts, one way, one node, a bridge, a ring
   static constexpr set leader_cut = 1 << 8;     // a leader reaches only some followers, and then crashes
   static constexpr set leader_crash = 1 << 9;   // leaders crash within a few effects after their election
-  static constexpr unsigned kinds = 10;
+  static constexpr set stop = 1 << 10;          // a process stops in an orderly way, and is started again
+  static constexpr set clock_jump = 1 << 11;    // a node's clock jumps ahead
+  static constexpr set rot = 1 << 12;           // a crashed node's disk turns a bit of what it holds
+  static constexpr unsigned kinds = 13;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing alone.
@@ -65,7 +68,8 @@ struct scenario {
   micros think_time = 50'000;  // between two operations of a client, on average
   unsigned burst = 1;          // operations that a client may start at once
   std::size_t max_value_bytes = 64;
-  unsigned reads = 400;  // of 1,000 operations
+  unsigned reads = 400;         // of 1,000 operations
+  unsigned cancellations = 20;  // of 1,000 times a client looks up
 
   // the trouble
   fault::set faults = 0;

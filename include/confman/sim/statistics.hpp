@@ -10,14 +10,15 @@ namespace confman::sim {
 enum class counted : std::uint8_t {
   events, virtual_ms, nodes,
   // faults
-  crashes, effect_crashes, recovery_crashes, power_losses, pauses, stalls, disk_errors,
+  crashes, effect_crashes, recovery_crashes, power_losses, stops, pauses, clock_jumps, stalls, disk_errors,
+  rotten_disks, refused_disks,
   symmetric_partitions, one_way_partitions, isolations, bridges, rings, leader_cuts,
   messages, lost_messages, cut_messages, duplicates, replays, encoded_messages,
   sectors_lost, sectors_torn, names_lost, tails_lost, tails_kept,
   // what the cluster did
   elections, truncations, writes_to_disk, shadow_recoveries, segment_changes, committed, applied,
   puts, erases, exchanges, compare_failed, forwards, acknowledged, refused_writes, unknown_writes,
-  linearizable_reads, token_reads, local_reads, failed_reads, busy,
+  linearizable_reads, token_reads, local_reads, failed_reads, busy, cancellations,
   count_,
 };
 
@@ -37,7 +38,8 @@ class statistics {
   [[nodiscard]] static constexpr const char* name(std::size_t i) noexcept {
     constexpr const char* names[size] = {
         "events", "virtual_ms", "nodes",
-        "crashes", "effect_crashes", "recovery_crashes", "power_losses", "pauses", "stalls", "disk_errors",
+        "crashes", "effect_crashes", "recovery_crashes", "power_losses", "stops", "pauses", "clock_jumps", "stalls",
+        "disk_errors", "rotten_disks", "refused_disks",
         "symmetric_partitions", "one_way_partitions", "isolations", "bridges", "rings", "leader_cuts",
         "messages", "lost_messages", "cut_messages", "duplicates", "replays", "encoded_messages",
         "sectors_lost", "sectors_torn", "names_lost", "tails_lost", "tails_kept",
@@ -45,7 +47,7 @@ class statistics {
         "applied",
         "puts", "erases", "exchanges", "compare_failed", "forwards", "acknowledged", "refused_writes",
         "unknown_writes",
-        "linearizable_reads", "token_reads", "local_reads", "failed_reads", "busy"};
+        "linearizable_reads", "token_reads", "local_reads", "failed_reads", "busy", "cancellations"};
     return names[i];
   }
   [[nodiscard]] std::uint64_t value(std::size_t i) const noexcept { return values_[i]; }

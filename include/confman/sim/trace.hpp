@@ -14,7 +14,7 @@
 namespace confman::sim {
 
 enum class step : std::uint8_t {
-  start, recovered, crash, paused, resumed, power_loss, fuse, disk_error, stall, partition, heal, phase,
+  start, recovered, crash, stopped, clock_jump, rot, paused, resumed, power_loss, fuse, disk_error, stall, partition, heal, phase,
   sent, dropped, delivered, write, appended, synced, role, committed, applied, called, answered, failed,
 };
 
@@ -29,6 +29,9 @@ struct trace_record {
 };
 
 [[nodiscard]] CONFMAN_DECL std::string describe(const trace_record& r);
+// The index of a type of message in message_body.
+template <class Body>
+inline constexpr std::size_t type_of = std::size_t{message_body(Body{}).index()};
 // The type of a message as an index into message_body, in words.
 [[nodiscard]] CONFMAN_DECL const char* message_name(std::size_t index) noexcept;
 // What is worth noting of a message: the previous index and count of an append, the match of an answer, and so on.

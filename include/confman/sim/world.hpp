@@ -59,6 +59,7 @@ class world {
   void issue(std::uint32_t who);
   void issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
   void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
+  void cancel_one();
   void lose_calls(const node& n);
   [[nodiscard]] node* pick_running();
 
@@ -67,6 +68,7 @@ class world {
   void strike(fault::set one);
   void crash(node& n);
   void restart(node& n);
+  void spoil(node& n);
   void resume(node& n);
   void cut_network();
   void cut_leader();

@@ -250,9 +250,9 @@ class log {
     header.previous = link_;
     header.flags = flags;
     header.records = records;
-    header.body_checksum = crc32c(seed, pieces_.front().substr(log_format::frame_header_bytes));
+    header.body_checksum = crc32c(pieces_.front().substr(log_format::frame_header_bytes), seed);
     for (std::size_t i = 1; i < pieces_.size(); ++i)
-      header.body_checksum = crc32c(header.body_checksum, pieces_[i]);
+      header.body_checksum = crc32c(pieces_[i], header.body_checksum);
     log_format::encode(buffer_.data(), header, seed);
     unsynced_ = true;
     if (failure f = fs_->write(*file_, offset_, pieces_)) return f;

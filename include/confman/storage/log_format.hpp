@@ -9,7 +9,7 @@
 #include <string_view>
 
 #include "confman/core/hard_state.hpp"
-#include "confman/storage/crc32c.hpp"
+#include "confman/wire/crc32c.hpp"
 
 namespace confman::log_format {
 

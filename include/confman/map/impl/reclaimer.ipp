@@ -100,7 +100,7 @@ CONFMAN_DECL bool reclaimer::keep_or_free(trie_ref gone, std::size_t older_pins)
 CONFMAN_DECL void reclaimer::free_thing(trie_ref gone) noexcept {
   if (gone.is_record()) {
     ++records_released_;
-    gone.as_record()->release();
+    records_.release(gone.as_record());
   } else {
     pool_.free(gone.as_node(), gone.as_node()->allocated_bytes());
   }

@@ -180,6 +180,7 @@ CONFMAN_DECL void watch_hub::trim_history() {
     floor_ = history_.front().revision();
     while (!history_.empty() && history_.front().revision() == floor_) {
       history_bytes_ -= cost(history_.front());
+      forgotten_.push_back(std::move(history_.front().entry));
       history_.pop_front();
     }
   }

@@ -7,14 +7,14 @@ namespace confman::sim {
 // A write of a client on its way; goes back to the pool when it is answered, or when its node is gone.
 class world::write_call final : public write_operation {
  public:
-  void begin(world& owner, node& at, std::uint32_t who, history::call_id id) {
+  void begin(world& owner, node& at, std::uint32_t who, history::call_id number) {
     owner_ = &owner;
     at_ = &at;
     who_ = who;
-    id_ = id;
+    id_ = number;
   }
   [[nodiscard]] const node* at() const noexcept { return at_; }
-  [[nodiscard]] history::call_id id() const noexcept { return id_; }
+  [[nodiscard]] history::call_id number() const noexcept { return id_; }
 
   void complete(std::error_code code, const apply_result& result) override {
     if (at_->dead()) return;  // nobody hears it any more
@@ -46,14 +46,14 @@ class world::write_call final : public write_operation {
 
 class world::read_call final : public read_operation {
  public:
-  void begin(world& owner, node& at, std::uint32_t who, history::call_id id) {
+  void begin(world& owner, node& at, std::uint32_t who, history::call_id number) {
     owner_ = &owner;
     at_ = &at;
     who_ = who;
-    id_ = id;
+    id_ = number;
   }
   [[nodiscard]] const node* at() const noexcept { return at_; }
-  [[nodiscard]] history::call_id id() const noexcept { return id_; }
+  [[nodiscard]] history::call_id number() const noexcept { return id_; }
 
   void complete(std::error_code code) override {
     if (at_->dead()) return;
@@ -90,6 +90,21 @@ CONFMAN_DECL void world::lose_calls(const node& n) {
     if (r.at() == &n) r.lose(errc::stopped);
 }
 
+// A client loses its patience. What it asked may happen all the same.
+CONFMAN_DECL void world::cancel_one() {
+  const std::size_t count = writes_.size() + reads_.size();
+  if (count == 0) return;
+  const std::size_t i = dice_.below(count);
+  const bool write = i < writes_.size();
+  const node* at = write ? writes_[i].at() : reads_[i - writes_.size()].at();
+  if (!at) return;
+  node& n = *nodes_[at->id().value() - 1];
+  if (n.paused() || n.dead()) return;
+  shared_.counts.add(counted::cancellations);
+  n.cancel(write ? writes_[i].number() : reads_[i - writes_.size()].number());
+  after(n);
+}
+
 CONFMAN_DECL node* world::pick_running() {
   const std::size_t first = dice_.below(nodes_.size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
@@ -103,6 +118,7 @@ CONFMAN_DECL void world::client_turn(std::uint32_t who) {
   if (!clients_active_) return;
   const std::uint64_t calls = dice_.between(1, shared_.plan.burst);
   for (std::uint64_t i = 0; i < calls && clients_[who].open < shared_.plan.burst + 2; ++i) issue(who);
+  if (dice_.chance(shared_.plan.cancellations)) cancel_one();
   shared_.time.schedule(1 + dice_.below(2 * shared_.plan.think_time), {event_kind::client, 0, 0, who});
 }
 
@@ -149,6 +165,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
   write_call& call = *free_writes_.back();
   free_writes_.pop_back();
   call.begin(*this, at, who, id);
+  call.id = id;
   call.command = encode(command);
   call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
   call.may_forward = dice_.chance(800);
@@ -170,6 +187,7 @@ CONFMAN_DECL void world::issue_read(std::uint32_t who, node& at, call_kind kind,
   read_call& call = *free_reads_.back();
   free_reads_.pop_back();
   call.begin(*this, at, who, id);
+  call.id = id;
   call.mode = kind == call_kind::read_linearizable ? read_mode::read_index : read_mode::applied_version;
   call.token = {term_t{}, log_index(token)};
   call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;

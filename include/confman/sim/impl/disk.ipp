@@ -181,6 +181,7 @@ CONFMAN_DECL void disk::reserve(inode& n, std::uint64_t bytes) {
 CONFMAN_DECL void disk::touch(inode& n, std::uint64_t offset, std::uint64_t bytes) {
   if (bytes == 0) return;
   reserve(n, offset + bytes);
+  n.written_from = std::min(n.written_from, offset);
   for (std::uint64_t s = offset / sector_bytes; s <= (offset + bytes - 1) / sector_bytes; ++s) {
     char* const current = n.bytes.data() + s * sector_bytes;
     std::uint32_t& place = n.dirty_place[static_cast<std::size_t>(s)];
@@ -273,6 +274,7 @@ CONFMAN_DECL failure disk::sync(file& f) {
     }
     clean(n, true);
     n.durable_size = n.size;
+    if (n.written_from != ~std::uint64_t{0}) n.settled = std::exchange(n.written_from, ~std::uint64_t{0});
     return {};
   });
 }
@@ -298,6 +300,8 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
   clean(n, false);
   if (size < n.bytes.size()) std::memset(n.bytes.data() + size, 0, n.bytes.size() - size);
   n.size = n.durable_size = size;
+  n.settled = std::min(n.settled, size);
+  n.written_from = ~std::uint64_t{0};
   n.locked = false;
 }
 
@@ -321,6 +325,28 @@ CONFMAN_DECL void disk::power_off(survival mode) {
   for (const auto& [name, at] : names_) named[at] = true;
   for (std::size_t i = 1; i < inodes_.size(); ++i)
     if (!named[i]) inodes_[i] = inode{};
+}
+
+CONFMAN_DECL bool disk::rot() {
+  std::vector<std::uint32_t> candidates;
+  for (const auto& [name, at] : names_)
+    if (inodes_[at].settled != 0) candidates.push_back(at);
+  if (candidates.empty() || rotten()) return false;
+  rotten_inode_ = candidates[dice_.below(candidates.size())];
+  inode& n = inodes_[rotten_inode_];
+  rotten_offset_ = dice_.below(n.settled);
+  rotten_bit_ = static_cast<char>(1 << dice_.below(8));
+  n.bytes[rotten_offset_] = static_cast<char>(n.bytes[rotten_offset_] ^ rotten_bit_);
+  return true;
+}
+
+CONFMAN_DECL void disk::restore() {
+  if (!rotten()) return;
+  std::vector<char>& bytes = inodes_[rotten_inode_].bytes;
+  // A file that is gone or was written again needs no repair.
+  if (rotten_offset_ < bytes.size())
+    bytes[rotten_offset_] = static_cast<char>(bytes[rotten_offset_] ^ rotten_bit_);
+  rotten_inode_ = 0;
 }
 
 CONFMAN_DECL void disk::copy_durable_to(disk& other) const {

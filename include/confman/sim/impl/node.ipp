@@ -70,7 +70,7 @@ CONFMAN_DECL bool node::start() {
   if (fuse_.blown()) return false;
   if (!opened) {
     failed_ = true;
-    if (disk_.counted().errors != errors_before_) return false;
+    if (disk_.counted().errors != errors_before_ || disk_.rotten()) return false;
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
                                             " can't open its log after a loss of power: " + opened.error().what);
   }
@@ -85,6 +85,11 @@ CONFMAN_DECL bool node::start() {
   schedule(event_kind::tick, dice_.below(tick_length_) + 1);
   pump();
   return !dead();
+}
+
+CONFMAN_DECL void node::stop() {
+  world_.log.note(step::stopped, id_);
+  group_->stop();
 }
 
 CONFMAN_DECL void node::crash(survival mode) {
@@ -112,6 +117,17 @@ CONFMAN_DECL void node::tick() {
   after_input();
 }
 
+CONFMAN_DECL void node::jump(std::uint64_t ticks) {
+  world_.log.note(step::clock_jump, id_, ticks);
+  for (std::uint64_t i = 0; i < ticks; ++i) group_->tick();
+  after_input();
+}
+
+CONFMAN_DECL void node::cancel(std::uint64_t operation) {
+  group_->cancel(operation, errc::timed_out);
+  after_input();
+}
+
 CONFMAN_DECL void node::receive(message&& m) {
   const node_id from = m.from;
   const std::size_t type = m.body.index();
@@ -120,6 +136,7 @@ CONFMAN_DECL void node::receive(message&& m) {
   if (error && error != errc::busy && !dead())
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " refuses a " + message_name(type) +
                                             " of node " + std::to_string(from.value()) + ": " + error.message());
+  if (!dead() && type == type_of<append_ok>) world_.judge.on_acknowledged(id_, from, core());
   after_input();
 }
 

@@ -175,6 +175,20 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                     show({account.log.back().term, log_index(account.log.size() - 1)}));
 }
 
+// What a leader counts for a follower is what that follower's platter holds, unless a later leader has been there.
+CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
+  using detail::text;
+  const progress* peer = core.progress_of(from);
+  if (!peer || nodes_[from.value()].durable.term > core.term()) return;
+  const std::optional<chain_hash> hash = core.log().hash_at(peer->match);
+  if (hash && on_platter(from, peer->match, *hash)) return;
+  const node_account& account = nodes_[from.value()];
+  trace_.fail(invariant::durable_first,
+              text(node) + " leads term " + text(core.term()) + " and counts entries of " + text(from) + " up to " +
+                  text(peer->match) + ", but the platter there ends with " +
+                  show({account.log.back().term, log_index(account.log.size() - 1)}) + " or holds others");
+}
+
 CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
   using detail::text;
   node_account& account = nodes_[node.value()];

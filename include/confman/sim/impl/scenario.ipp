@@ -52,6 +52,7 @@ inline void draw_clients(scenario& s, dice& d) {
   s.think_time *= s.burst;
   s.max_value_bytes = d.pick<std::size_t>(16, 64, 64, 600, 3000);
   s.reads = static_cast<unsigned>(d.pick(100, 400, 700));
+  s.cancellations = static_cast<unsigned>(d.pick(0, 20, 100));
 }
 
 }  // namespace detail
@@ -72,7 +73,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   const micros timeout = s.election_timeout();
   s.fault_interval = timeout * d.pick<micros>(2, 5, 10, 30) / 4;
   s.down_time = timeout * d.pick<micros>(1, 2, 8) / 2;
-  s.safety = timeout * d.between(20, 60);
+  s.safety = timeout * d.between(20, 100);
   return s;
 }
 
@@ -111,6 +112,7 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("burst", burst);
   add("max_value_bytes", max_value_bytes);
   add("reads", reads);
+  add("cancellations", cancellations);
   add("faults", faults);
   add("fault_interval", fault_interval);
   add("down_time", down_time);

@@ -69,15 +69,27 @@ CONFMAN_DECL void world::strike(fault::set one) {
       victim.platter().fail_after(calls);
       return shared_.log.note(step::disk_error, victim.id(), calls);
     }
+    case fault::stop:
+      if (!victim.up() || victim.paused()) return;
+      shared_.counts.add(counted::stops);
+      victim.stop();
+      return crash(victim);
+    case fault::clock_jump:
+      if (!victim.up() || victim.paused()) return;
+      shared_.counts.add(counted::clock_jumps);
+      victim.jump(dice_.skewed(1, 3 * plan.election_ticks));
+      return after(victim);
     case fault::partition: return cut_network();
     case fault::leader_cut: return cut_leader();
-    default: return;  // recovery_crash strikes in restart(), leader_crash in after()
+    default: return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil()
   }
 }
 
 CONFMAN_DECL void world::crash(node& n) {
+  const bool was_up = n.up();
   lose_calls(n);
   n.crash(draw_survival());
+  if (was_up) spoil(n);
   const bool long_time = dice_.chance(150);
   shared_.time.schedule(dice_.skewed(1000, shared_.plan.down_time * (long_time ? 6 : 1)),
                         {event_kind::restart, static_cast<std::uint8_t>(n.id().value()), 0, 0});
@@ -88,8 +100,23 @@ CONFMAN_DECL void world::restart(node& n) {
   const bool fragile = troubled_ && (shared_.plan.faults & fault::recovery_crash) != 0 && dice_.chance(400);
   if (fragile) n.fuse().arm(dice_.skewed(0, 60), dice_.coin());
   if (n.start()) return;
-  shared_.counts.add(n.fuse().blown() ? counted::recovery_crashes : counted::disk_errors);
-  crash(n);
+  const bool refused = !n.fuse().blown() && n.platter().rotten();
+  if (!refused) {
+    shared_.counts.add(n.fuse().blown() ? counted::recovery_crashes : counted::disk_errors);
+    return crash(n);
+  }
+  // It says that its log is damaged, which is right, and stays down until somebody restores it: heal().
+  shared_.counts.add(counted::refused_disks);
+  n.crash(survival::all);
+}
+
+// Damage to acknowledged data, on a minority at most: the node must refuse to run on it, or not need it.
+CONFMAN_DECL void world::spoil(node& n) {
+  if (!troubled_ || (shared_.plan.faults & fault::rot) == 0 || !dice_.chance(100)) return;
+  const auto spoilt = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& m) { return m->platter().rotten(); });
+  if (2 * static_cast<std::size_t>(spoilt) + 2 >= nodes_.size() || !n.platter().rot()) return;
+  shared_.log.note(step::rot, n.id());
+  shared_.counts.add(counted::rotten_disks);
 }
 
 CONFMAN_DECL void world::resume(node& n) {

@@ -60,7 +60,7 @@ inline std::string begin_block(std::string_view magic, std::size_t bytes) {
 }
 
 inline std::uint32_t end_block(std::string& block) {
-  const std::uint32_t checksum = crc32c(0, std::string_view(block).substr(0, block.size() - 4));
+  const std::uint32_t checksum = crc32c(std::string_view(block).substr(0, block.size() - 4));
   put(block.data() + block.size() - 4, checksum);
   return checksum;
 }
@@ -68,7 +68,7 @@ inline std::uint32_t end_block(std::string& block) {
 inline decoded check_block(std::string_view block, std::string_view magic, std::uint32_t& found_version) {
   if (block.size() < 20 || block.substr(0, 8) != magic) return decoded::damaged;
   if (get<std::uint32_t>(block.data() + 12) != block.size()) return decoded::damaged;
-  if (crc32c(0, block.substr(0, block.size() - 4)) != get<std::uint32_t>(block.data() + block.size() - 4))
+  if (crc32c(block.substr(0, block.size() - 4)) != get<std::uint32_t>(block.data() + block.size() - 4))
     return decoded::damaged;
   found_version = get<std::uint32_t>(block.data() + 8);
   return found_version == version ? decoded::good : decoded::other_version;
@@ -95,13 +95,13 @@ void frame_fields(Archive&& archive, Header& h) {
 CONFMAN_DECL place::place(incarnation_id incarnation, std::uint64_t sequence) noexcept {
   char bytes[16];
   detail::writer{bytes}(incarnation)(sequence);
-  state_ = crc32c(0, {bytes, sizeof bytes});
+  state_ = crc32c(std::string_view{bytes, sizeof bytes});
 }
 
 CONFMAN_DECL std::uint32_t place::seed(std::uint64_t offset) const noexcept {
   char bytes[8];
   put(bytes, offset);
-  return crc32c(state_, {bytes, sizeof bytes});
+  return crc32c(std::string_view{bytes, sizeof bytes}, state_);
 }
 
 CONFMAN_DECL std::string encode(const identity& who) {
@@ -136,14 +136,14 @@ CONFMAN_DECL decoded decode(std::string_view bytes, segment_header& header, std:
 
 CONFMAN_DECL void encode(char* at, frame_header& header, std::uint32_t seed) noexcept {
   detail::frame_fields(detail::writer(at + 8), header);
-  header.checksum = crc32c(seed, {at + 8, frame_header_bytes - 8});
+  header.checksum = crc32c(std::string_view{at + 8, frame_header_bytes - 8}, seed);
   detail::writer{at}(detail::frame_magic)(header.checksum);
 }
 
 CONFMAN_DECL bool decode(const char* at, frame_header& header, std::uint32_t seed) noexcept {
   if (get<std::uint32_t>(at) != detail::frame_magic) return false;
   header.checksum = get<std::uint32_t>(at + 4);
-  if (crc32c(seed, {at + 8, frame_header_bytes - 8}) != header.checksum) return false;
+  if (crc32c(std::string_view{at + 8, frame_header_bytes - 8}, seed) != header.checksum) return false;
   detail::frame_fields(detail::reader(at + 8), header);
   return true;
 }

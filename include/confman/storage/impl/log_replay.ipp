@@ -90,7 +90,7 @@ CONFMAN_DECL bool log_replay::frame_at(std::string_view bytes, std::uint64_t off
       frame.body_bytes % log_format::alignment != 0)
     return bad("the batch is longer than the segment");
   const std::string_view body = bytes.substr(offset + log_format::frame_header_bytes, frame.body_bytes);
-  if (crc32c(where.seed(offset), body) != frame.body_checksum)
+  if (crc32c(body, where.seed(offset)) != frame.body_checksum)
     return bad("the batch does not match its checksum");
   return true;
 }

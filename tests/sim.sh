@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs the simulated world over many seeds; ends with one line that says whether all of them passed.
+#
+#   tests/sim.sh --seeds N [--first S]    seeds S to S + N - 1 (N: 2000, S: 1)
+#     --jobs J              processes (as many as there are processors)
+#     --verbose             a line per seed
+#     --trace               everything that happens, for one seed
+#     --check-determinism   runs every seed twice (else every 50th)
+#     --keep-going          goes on after a failure
+#
+# Stops at the first failure, which prints what was broken, what happened before, and the command that replays it.
+# Builds build/release/tests/confman_sim first, if anything has changed. CONFMAN_SIM names another executable to run
+# instead, for example one that was built with sanitizers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if [ $# -eq 0 ]; then set -- --seeds 2000; fi
+case " $* " in
+  *" --help "* | *" -h "*)
+    sed -n '2,14s/^# \{0,1\}//p' "$0"
+    exit 0
+    ;;
+esac
+
+binary=${CONFMAN_SIM:-}
+if [ -z "$binary" ]; then
+  binary=build/release/tests/confman_sim
+  source tests/lib/packages.sh
+  install_build_packages
+  log=build/sim-build.log
+  mkdir -p build
+  if ! { cmake --preset release && cmake --build build/release --target confman_sim; } >"$log" 2>&1; then
+    tail -n 40 "$log" >&2
+    echo "error: the simulation doesn't build; all of it is in $log" >&2
+    exit 1
+  fi
+fi
+exec "$binary" "$@"
