@@ -8,9 +8,9 @@
 #     --check-determinism   runs every seed twice (else every 50th)
 #     --keep-going          goes on after a failure
 #
-# Stops at the first failure, which prints what was broken, what happened before, and the command that replays it.
-# Builds build/release/tests/confman_sim first, if anything has changed. CONFMAN_SIM names another executable to run
-# instead, for example one that was built with sanitizers.
+# Stops at the first failure, which prints what was broken, what happened before, and the command that
+# replays it. Builds build/release/tests/confman_sim first, if anything has changed. CONFMAN_SIM names another
+# executable to run instead, for example one that was built with sanitizers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -15,8 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "report.hpp"
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
 #include "confman/sim/world.hpp"
+#include "report.hpp"
 
 namespace {
 
@@ -42,8 +45,9 @@ void print_replay(std::uint64_t seed) {
   std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace\n", seed);
 }
 
-// A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed. This handler
-// runs in the thread that caused it, and the process ends here, so that printing is worth its risk.
+// A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed.
+// This handler runs in the thread that caused it, and the process ends here, so that printing is worth its
+// risk.
 void on_signal(int signal) {
   const char* why = signal == SIGVTALRM ? "no end after 60 s of processor time" : strsignal(signal);
   std::printf("\nFAILED seed %" PRIu64 ": %s\n", current_seed, why);
@@ -91,8 +95,9 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
                   first.counts[confman::sim::counted::committed]);
   } catch (const confman::sim::violation& v) {
     good = false;
-    std::printf("\nFAILED seed %" PRIu64 " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%s", seed,
-                static_cast<double>(v.at()) * 1e-6, v.what(), simulated.plan().describe().c_str(),
+    std::printf("\nFAILED seed %" PRIu64
+                " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%s",
+                seed, static_cast<double>(v.at()) * 1e-6, v.what(), simulated.plan().describe().c_str(),
                 simulated.log().tail().c_str());
     std::printf("seed %" PRIu64 ": %s\n", seed, v.what());
     print_replay(seed);
@@ -122,7 +127,8 @@ double now_seconds() {
 }
 
 // Waits for the processes; with a failure in one the others are ended, unless they are to go on.
-bool wait_for(std::vector<pid_t>& children, const settings& options, const report::share* shares, double begin) {
+bool wait_for(std::vector<pid_t>& children, const settings& options, const report::share* shares,
+              double begin) {
   bool good = true;
   double next_word = begin + 30;
   for (std::size_t left = children.size(); left != 0;) {
@@ -192,23 +198,34 @@ settings parse(int argc, char** argv) {
       if (end == argv[i] || *end != '\0') usage(argv[0]);
       return value;
     };
-    if (name == "--seeds") options.seeds = number();
-    else if (name == "--first") options.first = number();
-    else if (name == "--jobs") options.jobs = static_cast<unsigned>(number());
-    else if (name == "--verbose") options.verbose = true;
-    else if (name == "--trace") options.trace = true;
-    else if (name == "--check-determinism") options.check_determinism = true;
-    else if (name == "--keep-going") options.keep_going = true;
-    else usage(argv[0]);
+    if (name == "--seeds")
+      options.seeds = number();
+    else if (name == "--first")
+      options.first = number();
+    else if (name == "--jobs")
+      options.jobs = static_cast<unsigned>(number());
+    else if (name == "--verbose")
+      options.verbose = true;
+    else if (name == "--trace")
+      options.trace = true;
+    else if (name == "--check-determinism")
+      options.check_determinism = true;
+    else if (name == "--keep-going")
+      options.keep_going = true;
+    else
+      usage(argv[0]);
   }
   if (options.jobs == 0) options.jobs = static_cast<unsigned>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  if (options.jobs > options.seeds) options.jobs = static_cast<unsigned>(std::max<std::uint64_t>(1, options.seeds));
+  if (options.jobs > options.seeds)
+    options.jobs = static_cast<unsigned>(std::max<std::uint64_t>(1, options.seeds));
   return options;
 }
 
 }  // namespace
 
+// Without arguments it is a test like others: first the simulation's own tests, then some seeds.
 int main(int argc, char** argv) {
+  if (argc == 1 && doctest::Context().run() != 0) return 1;
   const settings options = parse(argc, argv);
   return run_all(options) ? 0 : 1;
 }

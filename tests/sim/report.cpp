@@ -45,7 +45,8 @@ bool summary(const share* shares, std::size_t count, std::uint64_t first, double
               static_cast<double>(c[counted::virtual_ms]) / 1000 / core_seconds,
               static_cast<double>(c[counted::events]) / core_seconds);
   if (all.seeds < enough_seeds) covered = true;
-  if (good && !covered) std::printf("FAILED: some of the above never happened in %" PRIu64 " seeds\n", all.seeds);
+  if (good && !covered)
+    std::printf("FAILED: some of the above never happened in %" PRIu64 " seeds\n", all.seeds);
   std::printf("%s: %" PRIu64 " seeds from %" PRIu64 " on %zu processes in %.1f s, %" PRIu64 " failed\n",
               good && covered ? "passed" : "FAILED", all.seeds, first, count, seconds,
               all.failures + (good || all.failures != 0 ? 0 : 1));

@@ -18,8 +18,9 @@ struct share {
 // A line for who waits.
 void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds);
 
-// Prints what happened. False if a kind of trouble never occurred in a run that is long enough for it: then the run
-// shows less than it seems to.
-[[nodiscard]] bool summary(const share* shares, std::size_t count, std::uint64_t first, double seconds, bool good);
+// Prints what happened. False if a kind of trouble never occurred in a run that is long enough for it: then
+// the run shows less than it seems to.
+[[nodiscard]] bool summary(const share* shares, std::size_t count, std::uint64_t first, double seconds,
+                           bool good);
 
 }  // namespace report

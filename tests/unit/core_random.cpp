@@ -15,7 +15,11 @@ namespace {
 class random_world {
  public:
   random_world(std::uint64_t seed, std::uint64_t nodes)
-      : random_(seed), size_(nodes), loss_(random_.below(30)), crashes_(random_.below(3)) {
+      : random_(seed),
+        size_(nodes),
+        loss_(random_.below(30)),
+        crashes_(random_.below(5)),
+        laziness_(1 + random_.below(5)) {
     for (std::uint64_t i = 1; i <= nodes; ++i) {
       nodes_.push_back(std::make_unique<test_node>(i, voters(nodes), [&](raft_options& o) {
         o.seed = seed * 16 + i;
@@ -33,11 +37,11 @@ class random_world {
     while (steps-- > 0) {
       test_node& node = *nodes_[static_cast<std::size_t>(random_.below(size_))];
       if (!node.running()) {
-        if (random_.below(20) == 0) node.restart();
+        if (random_.below(10) == 0) node.restart();
         continue;
       }
       one_step(node);
-      if (random_.below(300) == 0) apart_ = node_id(random_.below(2 * size_));  // often nobody
+      if (random_.below(200) == 0) apart_ = node_id(random_.below(2 * size_));  // often nobody
       if (random_.below(500) < crashes_) crash(node);
     }
   }
@@ -73,7 +77,7 @@ class random_world {
         break;
       case 1:
       case 2:
-        node.persist_one();
+        if (random_.below(laziness_) == 0) node.persist_one();
         look_at(node);
         break;
       case 3:
@@ -219,8 +223,9 @@ class random_world {
 
   random_source random_;
   std::uint64_t size_;
-  std::uint64_t loss_;     // percent
-  std::uint64_t crashes_;  // per 500 steps
+  std::uint64_t loss_;      // percent
+  std::uint64_t crashes_;   // per 500 steps
+  std::uint64_t laziness_;  // of the disks
   std::vector<std::unique_ptr<test_node>> nodes_;
   std::deque<message> wire_;
   node_id apart_;  // cut off from the others
@@ -245,7 +250,7 @@ void run_seeds(std::uint64_t nodes, std::uint64_t first, std::uint64_t last) {
     CAPTURE(nodes);
     random_world world(seed, nodes);
     for (int round = 0; round < 5 && world.broken().empty(); ++round) {
-      world.trouble(static_cast<int>(4000 * nodes));
+      world.trouble(static_cast<int>(6000 * nodes));
       const std::uint32_t ticks = world.heal();
       CHECK(ticks >
             0);  // a leader, an agreed log, all reads answered: within 10 election timeouts of 6..11 ticks

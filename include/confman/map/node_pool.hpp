@@ -42,11 +42,6 @@ class node_pool {
       head = block->next;
       return block;
     }
-    if (static_cast<std::size_t>(end_ - next_) >= bytes) {
-      char* const block = next_;
-      next_ += bytes;
-      return block;
-    }
 #endif
     return allocate_slow(bytes);
   }

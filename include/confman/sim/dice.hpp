@@ -36,7 +36,9 @@ class dice {
     return all[below(1 + sizeof...(rest))];
   }
   // Dice of their own for one part of the world, so that one more decision here changes nothing there.
-  [[nodiscard]] constexpr dice fork(std::uint64_t tag) noexcept { return dice(next() ^ (tag * 0xD1B54A32D192ED03u)); }
+  [[nodiscard]] constexpr dice fork(std::uint64_t tag) noexcept {
+    return dice(next() ^ (tag * 0xD1B54A32D192ED03u));
+  }
 
  private:
   random_source source_;

@@ -20,13 +20,13 @@ enum class survival : std::uint8_t {
   some,  // any subset of the 512-byte sectors, one of them possibly torn; of names likewise
 };
 
-// Each file and each directory has two images: the one that the running process sees, and the one that is on the
-// platter. A write changes the first; sync() brings a file's content and size to the second, sync_directory() the
-// names in a directory. power_off() draws what remains. The second image is kept as a difference to the first, so
-// that a write or sync costs what it touches and not the size of the file.
+// Each file and each directory has two images: the one that the running process sees, and the one that is on
+// the platter. A write changes the first; sync() brings a file's content and size to the second,
+// sync_directory() the names in a directory. power_off() draws what remains. The second image is kept as a
+// difference to the first, so that a write or sync costs what it touches and not the size of the file.
 //
-// Crashes inside of calls: each call burns the fuse once (see effect_fuse); a blown fuse fails this call and every
-// later one with errc::storage_failed until power_off().
+// Crashes inside of calls: each call burns the fuse once (see effect_fuse); a blown fuse fails this call and
+// every later one with errc::storage_failed until power_off().
 //
 // Files must not outlive the disk. Single-threaded. Deterministic.
 class disk {
@@ -73,7 +73,7 @@ class disk {
     std::uint64_t sectors_lost = 0;  // of files whose writes were not synced
     std::uint64_t sectors_torn = 0;
     std::uint64_t names_lost = 0;
-    std::uint64_t errors = 0;        // calls failed by fail_after()
+    std::uint64_t errors = 0;  // calls failed by fail_after()
   };
 
   // `fuse` must outlive the disk.
@@ -91,27 +91,30 @@ class disk {
   [[nodiscard]] CONFMAN_DECL result<file> lock(const std::string& path);
   [[nodiscard]] CONFMAN_DECL result<std::uint64_t> size(file& f);
   [[nodiscard]] CONFMAN_DECL result<std::size_t> read(file& f, std::uint64_t offset, std::span<char> into);
-  [[nodiscard]] CONFMAN_DECL failure write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces);
+  [[nodiscard]] CONFMAN_DECL failure write(file& f, std::uint64_t offset,
+                                           std::span<const std::string_view> pieces);
   [[nodiscard]] CONFMAN_DECL failure zero_fill(file& f, std::uint64_t offset, std::uint64_t bytes);
   [[nodiscard]] CONFMAN_DECL failure resize(file& f, std::uint64_t bytes);
   [[nodiscard]] CONFMAN_DECL failure sync(file& f);
 
   // --- faults ---
 
-  // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on), frees
-  // every lock. Resets neither the fuse nor the counters.
+  // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on),
+  // frees every lock. Resets neither the fuse nor the counters.
   CONFMAN_DECL void power_off(survival mode);
 
-  // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A failed
-  // sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on Linux.
+  // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A
+  // failed sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on
+  // Linux.
   void fail_after(std::uint64_t calls) noexcept {
     error_left_ = calls;
     error_armed_ = true;
   }
   void stop_failing() noexcept { error_armed_ = false; }
 
-  // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed: whoever
-  // wrote those can know that this place was good. False if there is no such place. Call it while the power is off.
+  // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed:
+  // whoever wrote those can know that this place was good. False if there is no such place. Call it while the
+  // power is off.
   CONFMAN_DECL bool rot();
   // Takes rot() back: the directory was restored from a copy.
   CONFMAN_DECL void restore();

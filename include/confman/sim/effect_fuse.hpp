@@ -5,8 +5,8 @@
 
 namespace confman::sim {
 
-// Every effect of a node burns the fuse once. Armed, it blows at a chosen effect; from then on nothing that the
-// node does reaches the world any more, until the world has taken it down and fits a new fuse.
+// Every effect of a node burns the fuse once. Armed, it blows at a chosen effect; from then on nothing that
+// the node does reaches the world any more, until the world has taken it down and fits a new fuse.
 class effect_fuse {
  public:
   enum class spark : std::uint8_t {

@@ -24,7 +24,8 @@ enum class call_kind : std::uint8_t { put, erase, exchange, read_linearizable, r
 // Every answer carries a place in the log (a write its own, a read that of the state it saw), so the order of
 // operations is known and needs no search: replay the committed commands in that order, and check
 //   - that every answer is what the replay gives at its place;
-//   - that the order agrees with real time: what ended before another began comes first, also for writes whose
+//   - that the order agrees with real time: what ended before another began comes first, also for writes
+//   whose
 //     outcome the client never learnt, if they were applied at all;
 //   - that nothing is applied twice, and that nothing is applied that was refused.
 // Together these are linearizability (invariants 14, 15, 16 and 20), checked as the answers come.
@@ -49,8 +50,8 @@ class history {
 
   // A node executes an entry.
   CONFMAN_DECL void on_applied(node_id node, const entry& e, const apply_result& result);
-  // A write is answered. Codes other than success, compare_failed, outcome_unknown and timed_out mean: certainly not
-  // applied.
+  // A write is answered. Codes other than success, compare_failed, outcome_unknown and timed_out mean:
+  // certainly not applied.
   CONFMAN_DECL void on_write(node_id node, call_id id, std::error_code code, const apply_result& result);
   // A read may be answered from this state.
   CONFMAN_DECL void on_read(node_id node, call_id id, const map_view& state);
@@ -108,10 +109,11 @@ void history::finish(const Log& log) {
     const entry& e = log(c.answered.index);
     const result<command_view> command = decode(e.payload);
     if (e.term != c.answered.term || !command || command->timestamp != static_cast<std::int64_t>(id))
-      trace_.fail(invariant::no_lost_acknowledgement,
-                  "write " + std::to_string(id) + " was acknowledged at " + std::to_string(c.answered.term.value()) +
-                      ":" + std::to_string(c.answered.index.value()) + ", where the log now holds another entry, of " +
-                      "term " + std::to_string(e.term.value()));
+      trace_.fail(
+          invariant::no_lost_acknowledgement,
+          "write " + std::to_string(id) + " was acknowledged at " + std::to_string(c.answered.term.value()) +
+              ":" + std::to_string(c.answered.index.value()) +
+              ", where the log now holds another entry, of " + "term " + std::to_string(e.term.value()));
   }
 }
 

@@ -17,8 +17,8 @@
 
 namespace confman::sim {
 
-// Draws each message's fate when it is sent, and schedules its delivery (event_kind::deliver, slot = message) for what
-// arrives. With scenario::encode a message travels as the bytes of the real codec.
+// Draws each message's fate when it is sent, and schedules its delivery (event_kind::deliver, slot = message)
+// for what arrives. With scenario::encode a message travels as the bytes of the real codec.
 class network {
  public:
   static constexpr std::size_t max_nodes = 16;  // ids 1 to 15
@@ -29,7 +29,8 @@ class network {
   network& operator=(const network&) = delete;
 
   CONFMAN_DECL void send(message&& m);
-  // The message that a deliver event brings; taken once. errc::bad_frame when the codec can't read what it wrote.
+  // The message that a deliver event brings; taken once. errc::bad_frame when the codec can't read what it
+  // wrote.
   [[nodiscard]] CONFMAN_DECL result<message> take(std::uint32_t slot);
 
   // One direction of one link. What is on its way when a link is cut is lost.

@@ -39,10 +39,11 @@ struct environment {
   history clients;
 };
 
-// A process with its disk. The disk lives as long as the world; group, log and map live from start() to crash().
+// A process with its disk. The disk lives as long as the world; group, log and map live from start() to
+// crash().
 //
-// The node takes its inputs through the functions below, each of which may end with a blown fuse (dead()): then
-// nothing more leaves it, and its owner calls crash().
+// The node takes its inputs through the functions below, each of which may end with a blown fuse (dead()):
+// then nothing more leaves it, and its owner calls crash().
 class node final : private group_observer {
  public:
   // `world` must outlive the node.

@@ -15,11 +15,13 @@
 
 namespace confman::sim {
 
-// Knows what no node knows: what is on every platter, who voted for whom, what was ever committed. Every check is O(1)
-// per event or per entry. A broken promise throws sim::violation, which names the invariant (1 to 11 of `invariant`).
+// Knows what no node knows: what is on every platter, who voted for whom, what was ever committed. Every
+// check is O(1) per event or per entry. A broken promise throws sim::violation, which names the invariant (1
+// to 11 of `invariant`).
 //
-// It keeps its own account of each disk from the writes that the core hands out and the syncs that the log claims; the
-// account is compared with what recovery finds after every crash, so a log that claims too much is caught there.
+// It keeps its own account of each disk from the writes that the core hands out and the syncs that the log
+// claims; the account is compared with what recovery finds after every crash, so a log that claims too much
+// is caught there.
 class oracle {
  public:
   oracle(std::size_t nodes, trace& log, statistics& counts)
@@ -34,8 +36,8 @@ class oracle {
   CONFMAN_DECL void on_append(node_id node, const write_batch& batch);
   // The log says that all appended batches are durable.
   CONFMAN_DECL void on_synced(node_id node);
-  // A log was opened after a crash, or for the first time; `shadow`: a copy of the platter was opened instead, and must
-  // hold exactly what was synced.
+  // A log was opened after a crash, or for the first time; `shadow`: a copy of the platter was opened
+  // instead, and must hold exactly what was synced.
   CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow);
 
   // --- nodes ---
@@ -76,7 +78,7 @@ class oracle {
   struct node_account {
     // the platter: what was synced
     hard_state durable;
-    std::vector<place> log{1};  // [0] is the empty log
+    std::vector<place> log{1};   // [0] is the empty log
     std::deque<stage> appended;  // given to the log and not synced
     std::uint64_t boot = 0;
     incarnation_id incarnation;
@@ -102,11 +104,11 @@ class oracle {
 
   trace& trace_;
   statistics& counts_;
-  std::vector<node_account> nodes_;                      // by id; 0 unused
-  std::vector<node_id> terms_;                           // leader of each term
-  std::vector<committed_place> committed_;               // by index
-  std::vector<std::vector<place>> seen_;                 // by index: what was ever written there
-  std::vector<std::optional<std::uint64_t>> states_;     // by index: hash of the state
+  std::vector<node_account> nodes_;                   // by id; 0 unused
+  std::vector<node_id> terms_;                        // leader of each term
+  std::vector<committed_place> committed_;            // by index
+  std::vector<std::vector<place>> seen_;              // by index: what was ever written there
+  std::vector<std::optional<std::uint64_t>> states_;  // by index: hash of the state
 };
 
 }  // namespace confman::sim

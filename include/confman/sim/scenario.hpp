@@ -12,23 +12,26 @@ namespace confman::sim {
 // Kinds of trouble that a scenario may allow; a set of bits.
 struct fault {
   using set = std::uint32_t;
-  static constexpr set crash = 1 << 0;          // a node loses power at some moment
-  static constexpr set effect_crash = 1 << 1;   // a node loses power in the middle of an effect, see effect_fuse
-  static constexpr set recovery_crash = 1 << 2; // ... while it recovers
-  static constexpr set power_loss = 1 << 3;     // all nodes at once
-  static constexpr set pause = 1 << 4;          // a process stops for a while, and its messages wait
-  static constexpr set stall = 1 << 5;          // a disk takes very long
-  static constexpr set disk_error = 1 << 6;     // a call to a disk fails
-  static constexpr set partition = 1 << 7;      // links are cut: in two parts, one way, one node, a bridge, a ring
-  static constexpr set leader_cut = 1 << 8;     // a leader reaches only some followers, and then crashes
-  static constexpr set leader_crash = 1 << 9;   // leaders crash within a few effects after their election
-  static constexpr set stop = 1 << 10;          // a process stops in an orderly way, and is started again
-  static constexpr set clock_jump = 1 << 11;    // a node's clock jumps ahead
-  static constexpr set rot = 1 << 12;           // a crashed node's disk turns a bit of what it holds
+  static constexpr set crash = 1 << 0;  // a node loses power at some moment
+  static constexpr set effect_crash = 1
+                                      << 1;  // a node loses power in the middle of an effect, see effect_fuse
+  static constexpr set recovery_crash = 1 << 2;  // ... while it recovers
+  static constexpr set power_loss = 1 << 3;      // all nodes at once
+  static constexpr set pause = 1 << 4;           // a process stops for a while, and its messages wait
+  static constexpr set stall = 1 << 5;           // a disk takes very long
+  static constexpr set disk_error = 1 << 6;      // a call to a disk fails
+  static constexpr set partition =
+      1 << 7;  // links are cut: in two parts, one way, one node, a bridge, a ring
+  static constexpr set leader_cut = 1 << 8;    // a leader reaches only some followers, and then crashes
+  static constexpr set leader_crash = 1 << 9;  // leaders crash within a few effects after their election
+  static constexpr set stop = 1 << 10;         // a process stops in an orderly way, and is started again
+  static constexpr set clock_jump = 1 << 11;   // a node's clock jumps ahead
+  static constexpr set rot = 1 << 12;          // a crashed node's disk turns a bit of what it holds
   static constexpr unsigned kinds = 13;
 };
 
-// All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing alone.
+// All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing
+// alone.
 struct scenario {
   std::uint64_t seed = 1;
 
@@ -37,8 +40,8 @@ struct scenario {
   micros tick = 10'000;
   std::uint32_t heartbeat_ticks = 3;
   std::uint32_t election_ticks = 15;
-  unsigned drift = 0;                        // a node's ticks are up to this much faster or slower
-  micros pump_delay = 0;                     // inputs that come within this time share one drain of the queue
+  unsigned drift = 0;     // a node's ticks are up to this much faster or slower
+  micros pump_delay = 0;  // inputs that come within this time share one drain of the queue
   std::size_t max_append_entries = 4096;
   std::size_t max_append_bytes = 1 << 20;
   std::size_t max_window_appends = 256;

@@ -11,8 +11,9 @@ namespace confman::sim {
 // Microseconds since the world began. No relation to any clock of the machine.
 using micros = std::uint64_t;
 
-// A clock and a queue of events in one: time moves only by taking the next event. Events of the same microsecond
-// happen in the order in which they were scheduled, so a run depends on nothing but what was scheduled.
+// A clock and a queue of events in one: time moves only by taking the next event. Events of the same
+// microsecond happen in the order in which they were scheduled, so a run depends on nothing but what was
+// scheduled.
 //
 // Event: cheap to move. Single-threaded.
 template <class Event>

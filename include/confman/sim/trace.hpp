@@ -1,4 +1,5 @@
-// What happened, in a fixed-size form: hashed for comparison, the last of it kept for whoever reads a failure.
+// What happened, in a fixed-size form: hashed for comparison, the last of it kept for whoever reads a
+// failure.
 #pragma once
 
 #include <array>
@@ -14,8 +15,33 @@
 namespace confman::sim {
 
 enum class step : std::uint8_t {
-  start, recovered, crash, stopped, clock_jump, rot, paused, resumed, power_loss, fuse, disk_error, stall, partition, heal, phase,
-  sent, dropped, delivered, write, appended, synced, role, committed, applied, called, answered, failed,
+  start,
+  recovered,
+  crash,
+  stopped,
+  clock_jump,
+  rot,
+  paused,
+  resumed,
+  power_loss,
+  fuse,
+  disk_error,
+  stall,
+  partition,
+  heal,
+  phase,
+  sent,
+  dropped,
+  delivered,
+  write,
+  appended,
+  synced,
+  role,
+  committed,
+  applied,
+  called,
+  answered,
+  failed,
 };
 
 // One thing that happened at a node. What a, b and c mean depends on the step; see describe().
@@ -34,7 +60,8 @@ template <class Body>
 inline constexpr std::size_t type_of = std::size_t{message_body(Body{}).index()};
 // The type of a message as an index into message_body, in words.
 [[nodiscard]] CONFMAN_DECL const char* message_name(std::size_t index) noexcept;
-// What is worth noting of a message: the previous index and count of an append, the match of an answer, and so on.
+// What is worth noting of a message: the previous index and count of an append, the match of an answer, and
+// so on.
 [[nodiscard]] CONFMAN_DECL std::uint64_t digest(const message& m) noexcept;
 
 class trace {
@@ -64,7 +91,9 @@ class trace {
   // The last records in order, one per line.
   [[nodiscard]] CONFMAN_DECL std::string tail() const;
 
-  [[noreturn]] void fail(invariant which, std::string what) const { throw violation(which, now_, std::move(what)); }
+  [[noreturn]] void fail(invariant which, std::string what) const {
+    throw violation(which, now_, std::move(what));
+  }
 
  private:
   CONFMAN_DECL static void print(const trace_record& r);

@@ -27,30 +27,48 @@ enum class invariant : int {
   read_your_writes = 15,      // a read is as fresh as the version it was given
   exactly_once = 16,          // no write happens twice, none that was refused happens
   no_lost_acknowledgement = 20,
-  liveness = 21,       // a healed quorum elects, writes and reads; healed nodes converge
-  determinism = 23,    // the same seed gives the same run
+  liveness = 21,     // a healed quorum elects, writes and reads; healed nodes converge
+  determinism = 23,  // the same seed gives the same run
 };
 
 [[nodiscard]] constexpr const char* name_of(invariant i) noexcept {
   switch (i) {
-    case invariant::harness: return "simulated world";
-    case invariant::one_leader: return "one leader per term";
-    case invariant::one_vote: return "one vote per term";
-    case invariant::durable_first: return "durable before acknowledged";
-    case invariant::leader_appends_only: return "a leader never truncates its log";
-    case invariant::log_matching: return "log matching";
-    case invariant::leader_completeness: return "leader completeness";
-    case invariant::commit_soundness: return "commit soundness";
-    case invariant::committed_immutable: return "committed is immutable";
-    case invariant::never_backwards: return "term, commit and applied never go back";
-    case invariant::bounds: return "first <= applied <= commit <= last";
-    case invariant::state_machine_safety: return "state machine safety";
-    case invariant::linearizable: return "linearizable operations";
-    case invariant::read_your_writes: return "token reads";
-    case invariant::exactly_once: return "exactly once";
-    case invariant::no_lost_acknowledgement: return "no lost acknowledgement";
-    case invariant::liveness: return "liveness";
-    case invariant::determinism: return "determinism";
+    case invariant::harness:
+      return "simulated world";
+    case invariant::one_leader:
+      return "one leader per term";
+    case invariant::one_vote:
+      return "one vote per term";
+    case invariant::durable_first:
+      return "durable before acknowledged";
+    case invariant::leader_appends_only:
+      return "a leader never truncates its log";
+    case invariant::log_matching:
+      return "log matching";
+    case invariant::leader_completeness:
+      return "leader completeness";
+    case invariant::commit_soundness:
+      return "commit soundness";
+    case invariant::committed_immutable:
+      return "committed is immutable";
+    case invariant::never_backwards:
+      return "term, commit and applied never go back";
+    case invariant::bounds:
+      return "first <= applied <= commit <= last";
+    case invariant::state_machine_safety:
+      return "state machine safety";
+    case invariant::linearizable:
+      return "linearizable operations";
+    case invariant::read_your_writes:
+      return "token reads";
+    case invariant::exactly_once:
+      return "exactly once";
+    case invariant::no_lost_acknowledgement:
+      return "no lost acknowledgement";
+    case invariant::liveness:
+      return "liveness";
+    case invariant::determinism:
+      return "determinism";
   }
   return "unknown";
 }
@@ -58,8 +76,8 @@ enum class invariant : int {
 class violation : public std::runtime_error {
  public:
   violation(invariant which, micros at, std::string what)
-      : std::runtime_error("invariant " + std::to_string(static_cast<int>(which)) + " (" + name_of(which) + "): " +
-                           what),
+      : std::runtime_error("invariant " + std::to_string(static_cast<int>(which)) + " (" + name_of(which) +
+                           "): " + what),
         which_(which),
         at_(at) {}
 

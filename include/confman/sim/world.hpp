@@ -17,9 +17,10 @@ struct outcome {
   std::uint64_t trace_count = 0;
 };
 
-// Runs a scenario: trouble first, while all the safety invariants are checked; then a quorum is healed and must
-// elect, write and read; then everything is healed and must converge. The same scenario gives the same run, to the last
-// event: nothing depends on addresses, on the machine's clock or on an order that isn't specified.
+// Runs a scenario: trouble first, while all the safety invariants are checked; then a quorum is healed and
+// must elect, write and read; then everything is healed and must converge. The same scenario gives the same
+// run, to the last event: nothing depends on addresses, on the machine's clock or on an order that isn't
+// specified.
 //
 // Use:
 //   confman::sim::world world(confman::sim::scenario::draw(42));

@@ -53,6 +53,11 @@ CONFMAN_DECL void* node_pool::allocate_slow(std::size_t bytes) {
   return ::operator new(bytes);
 #else
   if (void* const block = split_larger(bytes)) return block;
+  if (static_cast<std::size_t>(end_ - next_) >= bytes) {
+    char* const block = next_;
+    next_ += bytes;
+    return block;
+  }
   // What is left of the old chunk becomes one free block of its size.
   if (const auto left = static_cast<std::size_t>(end_ - next_); left >= 32 && left <= largest)
     put_free(next_, left);

@@ -127,8 +127,8 @@ CONFMAN_DECL void world::issue(std::uint32_t who) {
   if (!at) return;
   const auto key = static_cast<std::uint32_t>(dice_.below(shared_.plan.keys));
   if (dice_.chance(shared_.plan.reads)) {
-    const auto kind = dice_.pick(call_kind::read_linearizable, call_kind::read_linearizable, call_kind::read_at_least,
-                                 call_kind::read_local);
+    const auto kind = dice_.pick(call_kind::read_linearizable, call_kind::read_linearizable,
+                                 call_kind::read_at_least, call_kind::read_local);
     issue_read(who, *at, kind, key);
   } else {
     const auto kind = dice_.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);

@@ -54,11 +54,13 @@ CONFMAN_DECL failure disk::make_directory(const std::string& path) {
 CONFMAN_DECL result<std::vector<std::string>> disk::list_directory(const std::string& path) {
   std::vector<std::string> found;
   const failure f = effect("list directory", path, [&](bool) -> failure {
-    if (directories_.find(path) == directories_.end()) return refused("list directory", path, "no such directory");
+    if (directories_.find(path) == directories_.end())
+      return refused("list directory", path, "no such directory");
     const std::string prefix = path + "/";
     for (auto it = names_.lower_bound(prefix); it != names_.end(); ++it) {
       if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-      if (it->first.find('/', prefix.size()) == std::string::npos) found.push_back(it->first.substr(prefix.size()));
+      if (it->first.find('/', prefix.size()) == std::string::npos)
+        found.push_back(it->first.substr(prefix.size()));
     }
     return {};
   });

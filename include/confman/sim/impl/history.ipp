@@ -6,7 +6,8 @@
 
 namespace confman::sim {
 
-CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token) {
+CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::uint32_t key,
+                                             std::uint64_t token) {
   const call_id id = calls_.size();
   call c;
   c.kind = kind;
@@ -41,9 +42,10 @@ CONFMAN_DECL void history::on_applied(node_id node, const entry& e, const apply_
   if (result.code != expected.code || result.at != version{e.term, e.index} ||
       (expected.by != 0 && result.previous_revision != expected.previous))
     trace_.fail(invariant::state_machine_safety,
-                "node " + std::to_string(node.value()) + " applies entry " + std::to_string(index) + " with '" +
-                    result.code.message() + "', previous revision " + std::to_string(result.previous_revision) +
-                    "; a replay gives '" + expected.code.message() + "', " + std::to_string(expected.previous));
+                "node " + std::to_string(node.value()) + " applies entry " + std::to_string(index) +
+                    " with '" + result.code.message() + "', previous revision " +
+                    std::to_string(result.previous_revision) + "; a replay gives '" +
+                    expected.code.message() + "', " + std::to_string(expected.previous));
 }
 
 // The first node to execute an entry: what should happen, by a model that is much simpler than the map.
@@ -58,15 +60,17 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e) {
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
     if (c.applied != 0)
-      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " + std::to_string(c.applied) +
-                                               " and at " + std::to_string(index));
+      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
+                                               std::to_string(c.applied) + " and at " +
+                                               std::to_string(index));
     if (c.state == status::refused)
-      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " was refused as certainly not applied, node " +
-                                               std::to_string(node.value()) + " applies it at " + std::to_string(index));
+      trace_.fail(invariant::exactly_once,
+                  "write " + std::to_string(id) + " was refused as certainly not applied, node " +
+                      std::to_string(node.value()) + " applies it at " + std::to_string(index));
     if (index <= c.floor)
-      trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is applied at " + std::to_string(index) +
-                                               ", before an operation at " + std::to_string(c.floor) +
-                                               " that had ended when it began");
+      trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is applied at " +
+                                               std::to_string(index) + ", before an operation at " +
+                                               std::to_string(c.floor) + " that had ended when it began");
     c.applied = index;
     done.by = id;
     std::vector<change>& key = keys_[c.key];
@@ -83,7 +87,8 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e) {
   applied_.push_back(done);
 }
 
-CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code code, const apply_result& result) {
+CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code code,
+                                    const apply_result& result) {
   call& c = calls_[id];
   trace_.note(step::answered, node, id, static_cast<std::uint64_t>(code.value()), result.revision);
   if (c.state != status::open)
@@ -107,15 +112,15 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
   if (code) counts_.add(counted::compare_failed);
   const std::uint64_t index = result.at.index.value();
   if (c.applied == 0 || c.applied != index || applied_[index].term != result.at.term)
-    trace_.fail(invariant::no_lost_acknowledgement, "write " + std::to_string(id) + " is acknowledged at index " +
-                                                        std::to_string(index) + ", it was applied at " +
-                                                        std::to_string(c.applied) + " (0: nowhere)");
+    trace_.fail(invariant::no_lost_acknowledgement,
+                "write " + std::to_string(id) + " is acknowledged at index " + std::to_string(index) +
+                    ", it was applied at " + std::to_string(c.applied) + " (0: nowhere)");
   const effect& e = applied_[index];
   if (e.code != code || e.previous != result.previous_revision)
     trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is answered '" + code.message() +
-                                             "', previous revision " + std::to_string(result.previous_revision) +
-                                             "; a replay gives '" + e.code.message() + "', " +
-                                             std::to_string(e.previous));
+                                             "', previous revision " +
+                                             std::to_string(result.previous_revision) + "; a replay gives '" +
+                                             e.code.message() + "', " + std::to_string(e.previous));
   floor_ = std::max(floor_, index);
 }
 
@@ -135,21 +140,22 @@ CONFMAN_DECL void history::on_read(node_id node, call_id id, const map_view& sta
               : c.kind == call_kind::read_at_least   ? counted::token_reads
                                                      : counted::local_reads);
   if (revision < c.floor)
-    trace_.fail(c.kind == call_kind::read_linearizable ? invariant::linearizable : invariant::read_your_writes,
-                "read " + std::to_string(id) + " on node " + std::to_string(node.value()) + " is answered from index " +
-                    std::to_string(revision) + "; index " + std::to_string(c.floor) +
-                    " was known to its client, or to somebody before it began");
+    trace_.fail(
+        c.kind == call_kind::read_linearizable ? invariant::linearizable : invariant::read_your_writes,
+        "read " + std::to_string(id) + " on node " + std::to_string(node.value()) +
+            " is answered from index " + std::to_string(revision) + "; index " + std::to_string(c.floor) +
+            " was known to its client, or to somebody before it began");
   const change* expected = at(c.key, revision);
   const record* found = state.find(key_name(c.key));
   const bool same = expected ? found && found->modify_revision() == expected->index &&
                                    found->value() == value_of(expected->by)
                              : !found;
   if (!same)
-    trace_.fail(invariant::linearizable, "read " + std::to_string(id) + " on node " + std::to_string(node.value()) +
-                                             " at index " + std::to_string(revision) + " finds revision " +
-                                             std::to_string(found ? found->modify_revision() : 0) + " of its key; a " +
-                                             "replay gives " + std::to_string(expected ? expected->index : 0) +
-                                             " (or another value)");
+    trace_.fail(invariant::linearizable,
+                "read " + std::to_string(id) + " on node " + std::to_string(node.value()) + " at index " +
+                    std::to_string(revision) + " finds revision " +
+                    std::to_string(found ? found->modify_revision() : 0) + " of its key; a " +
+                    "replay gives " + std::to_string(expected ? expected->index : 0) + " (or another value)");
   if (c.kind == call_kind::read_linearizable) floor_ = std::max(floor_, revision);
 }
 

@@ -71,8 +71,9 @@ CONFMAN_DECL bool node::start() {
   if (!opened) {
     failed_ = true;
     if (disk_.counted().errors != errors_before_ || disk_.rotten()) return false;
-    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
-                                            " can't open its log after a loss of power: " + opened.error().what);
+    world_.log.fail(invariant::harness,
+                    "node " + std::to_string(id_.value()) +
+                        " can't open its log after a loss of power: " + opened.error().what);
   }
   world_.judge.on_recovered(id_, found, false);
   log_.emplace(std::move(*opened));
@@ -134,8 +135,9 @@ CONFMAN_DECL void node::receive(message&& m) {
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
   const std::error_code error = group_->receive(std::move(m));
   if (error && error != errc::busy && !dead())
-    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " refuses a " + message_name(type) +
-                                            " of node " + std::to_string(from.value()) + ": " + error.message());
+    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " refuses a " +
+                                            message_name(type) + " of node " + std::to_string(from.value()) +
+                                            ": " + error.message());
   if (!dead() && type == type_of<append_ok>) world_.judge.on_acknowledged(id_, from, core());
   after_input();
 }
@@ -169,9 +171,10 @@ CONFMAN_DECL void node::pump() {
     published_ = core().applied();
     const read_guard state = map_->read();
     if (state.revision() != published_.value())
-      world_.log.fail(invariant::state_machine_safety, "node " + std::to_string(id_.value()) + " has published " +
-                                                           std::to_string(state.revision()) + " and applied " +
-                                                           std::to_string(published_.value()));
+      world_.log.fail(invariant::state_machine_safety,
+                      "node " + std::to_string(id_.value()) + " has published " +
+                          std::to_string(state.revision()) + " and applied " +
+                          std::to_string(published_.value()));
     world_.judge.on_published(id_, published_, state.state_hash());
   }
   if (!more) return;
@@ -193,8 +196,8 @@ CONFMAN_DECL void node::write(write_batch&& batch) {
   if (dead()) return;
   if (writing_now_)
     world_.log.fail(invariant::harness, "the group hands out a write while another is in flight");
-  world_.log.note(step::write, id_, batch.truncate_from ? batch.truncate_from->value() : 0, batch.entries.size(),
-                  batch.entries.empty() ? 0 : batch.entries.back().index.value());
+  world_.log.note(step::write, id_, batch.truncate_from ? batch.truncate_from->value() : 0,
+                  batch.entries.size(), batch.entries.empty() ? 0 : batch.entries.back().index.value());
   world_.judge.on_write(id_, batch, core());
   writing_ = std::move(batch);
   writing_now_ = true;
@@ -273,8 +276,9 @@ CONFMAN_DECL void node::check_shadow() {
   world_.counts.add(counted::shadow_recoveries);
   const result<log<disk>> opened = log<disk>::open(copy, detail::data_directory, options_of_log(), found);
   if (!opened)
-    world_.log.fail(invariant::durable_first, "node " + std::to_string(id_.value()) +
-                                                  ": its platter after a sync is no log: " + opened.error().what);
+    world_.log.fail(invariant::durable_first,
+                    "node " + std::to_string(id_.value()) +
+                        ": its platter after a sync is no log: " + opened.error().what);
   world_.judge.on_recovered(id_, found, true);
 }
 

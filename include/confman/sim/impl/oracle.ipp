@@ -8,9 +8,15 @@ namespace confman::sim {
 
 namespace detail {
 
-inline std::string text(node_id n) { return "node " + std::to_string(n.value()); }
-inline std::string text(log_index i) { return std::to_string(i.value()); }
-inline std::string text(term_t t) { return std::to_string(t.value()); }
+inline std::string text(node_id n) {
+  return "node " + std::to_string(n.value());
+}
+inline std::string text(log_index i) {
+  return std::to_string(i.value());
+}
+inline std::string text(term_t t) {
+  return std::to_string(t.value());
+}
 
 }  // namespace detail
 
@@ -27,18 +33,21 @@ CONFMAN_DECL void oracle::on_write(node_id node, const write_batch& batch, const
     counts_.add(counted::truncations);
     if (core.role() == role::leader)
       trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
-                                                      " and truncates its log from " + text(*batch.truncate_from));
+                                                      " and truncates its log from " +
+                                                      text(*batch.truncate_from));
   }
   for (const entry& e : batch.entries) {
     const auto index = static_cast<std::size_t>(e.index.value());
     if (seen_.size() <= index) seen_.resize(index + 1);
     std::vector<place>& here = seen_[index];
-    const auto same_term = std::find_if(here.begin(), here.end(), [&](const place& p) { return p.term == e.term; });
+    const auto same_term =
+        std::find_if(here.begin(), here.end(), [&](const place& p) { return p.term == e.term; });
     if (same_term == here.end())
       here.push_back({e.term, e.hash});
     else if (same_term->hash != e.hash)
-      trace_.fail(invariant::log_matching, text(node) + " appends an entry at " + show({e.term, e.index}) +
-                                               " after a log that differs from another node's with the same entry");
+      trace_.fail(invariant::log_matching,
+                  text(node) + " appends an entry at " + show({e.term, e.index}) +
+                      " after a log that differs from another node's with the same entry");
   }
 }
 
@@ -53,7 +62,8 @@ CONFMAN_DECL void oracle::on_append(node_id node, const write_batch& batch) {
 }
 
 CONFMAN_DECL void oracle::apply(const stage& s, node_account& account) {
-  if (s.truncate_from) account.log.resize(std::min<std::size_t>(account.log.size(), s.truncate_from->value()));
+  if (s.truncate_from)
+    account.log.resize(std::min<std::size_t>(account.log.size(), s.truncate_from->value()));
   if (!s.entries.empty()) {
     account.log.resize(s.first.value());
     account.log.insert(account.log.end(), s.entries.begin(), s.entries.end());
@@ -65,7 +75,8 @@ CONFMAN_DECL void oracle::on_synced(node_id node) {
   node_account& account = nodes_[node.value()];
   for (const stage& s : account.appended) apply(s, account);
   account.appended.clear();
-  trace_.note(step::synced, node, account.durable.term.value(), account.durable.vote.value(), account.log.size() - 1);
+  trace_.note(step::synced, node, account.durable.term.value(), account.durable.vote.value(),
+              account.log.size() - 1);
 }
 
 CONFMAN_DECL bool oracle::matches(const node_account& account, const recovered_log& found) {
@@ -82,7 +93,8 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
                              std::to_string(account.durable.vote.value()) + ", last entry " +
                              show({account.log.back().term, log_index(account.log.size() - 1)});
   const std::string recovered =
-      "term " + text(found.state.term) + ", vote " + std::to_string(found.state.vote.value()) + ", last entry " +
+      "term " + text(found.state.term) + ", vote " + std::to_string(found.state.vote.value()) +
+      ", last entry " +
       (found.entries.empty() ? "0:0" : show({found.entries.back().term, found.entries.back().index}));
   if (shadow) {
     if (!matches(account, found))
@@ -94,8 +106,9 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
   std::size_t kept = 0;
   while (!matches(account, found)) {
     if (account.appended.empty())
-      trace_.fail(invariant::durable_first, text(node) + " had synced " + synced + " and " + std::to_string(kept) +
-                                                " more batches may have survived, but it recovered " + recovered);
+      trace_.fail(invariant::durable_first,
+                  text(node) + " had synced " + synced + " and " + std::to_string(kept) +
+                      " more batches may have survived, but it recovered " + recovered);
     apply(account.appended.front(), account);
     account.appended.pop_front();
     ++kept;
@@ -104,13 +117,14 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
   if (!account.appended.empty()) counts_.add(counted::tails_lost);
   account.appended.clear();
   if (found.boot <= account.boot)
-    trace_.fail(invariant::never_backwards, text(node) + " counts boot " + std::to_string(found.boot) + " after boot " +
-                                                std::to_string(account.boot));
+    trace_.fail(invariant::never_backwards, text(node) + " counts boot " + std::to_string(found.boot) +
+                                                " after boot " + std::to_string(account.boot));
   if (account.incarnation && account.incarnation != found.incarnation)
     trace_.fail(invariant::durable_first, text(node) + " has lost its incarnation");
   account.boot = found.boot;
   account.incarnation = found.incarnation;
-  trace_.note(step::recovered, node, found.state.term.value(), found.state.vote.value(), found.entries.size());
+  trace_.note(step::recovered, node, found.state.term.value(), found.state.vote.value(),
+              found.entries.size());
 }
 
 // --- nodes
@@ -159,10 +173,11 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
     const bool kept = account.durable.term > m.term ||
                       (account.durable.term == m.term && account.durable.vote == candidate);
     if (!kept)
-      trace_.fail(invariant::durable_first,
-                  text(node) + " sends a " + message_name(m.body.index()) + " that stands for its vote for " +
-                      text(candidate) + " in term " + text(m.term) + ", but its platter has term " +
-                      text(account.durable.term) + " and vote " + std::to_string(account.durable.vote.value()));
+      trace_.fail(invariant::durable_first, text(node) + " sends a " + message_name(m.body.index()) +
+                                                " that stands for its vote for " + text(candidate) +
+                                                " in term " + text(m.term) + ", but its platter has term " +
+                                                text(account.durable.term) + " and vote " +
+                                                std::to_string(account.durable.vote.value()));
     return;
   }
   const auto* ok = std::get_if<append_ok>(&m.body);
@@ -175,7 +190,8 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                     show({account.log.back().term, log_index(account.log.size() - 1)}));
 }
 
-// What a leader counts for a follower is what that follower's platter holds, unless a later leader has been there.
+// What a leader counts for a follower is what that follower's platter holds, unless a later leader has been
+// there.
 CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
   using detail::text;
   const progress* peer = core.progress_of(from);
@@ -184,8 +200,8 @@ CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft
   if (hash && on_platter(from, peer->match, *hash)) return;
   const node_account& account = nodes_[from.value()];
   trace_.fail(invariant::durable_first,
-              text(node) + " leads term " + text(core.term()) + " and counts entries of " + text(from) + " up to " +
-                  text(peer->match) + ", but the platter there ends with " +
+              text(node) + " leads term " + text(core.term()) + " and counts entries of " + text(from) +
+                  " up to " + text(peer->match) + ", but the platter there ends with " +
                   show({account.log.back().term, log_index(account.log.size() - 1)}) + " or holds others");
 }
 
@@ -193,14 +209,14 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
   using detail::text;
   node_account& account = nodes_[node.value()];
   if (core.term() < account.term || core.commit() < account.commit || core.applied() < account.applied)
-    trace_.fail(invariant::never_backwards,
-                text(node) + " had term " + text(account.term) + ", commit " + text(account.commit) + ", applied " +
-                    text(account.applied) + "; now term " + text(core.term()) + ", commit " + text(core.commit()) +
-                    ", applied " + text(core.applied()));
+    trace_.fail(invariant::never_backwards, text(node) + " had term " + text(account.term) + ", commit " +
+                                                text(account.commit) + ", applied " + text(account.applied) +
+                                                "; now term " + text(core.term()) + ", commit " +
+                                                text(core.commit()) + ", applied " + text(core.applied()));
   if (core.log().hash_at(account.commit) != committed_hash(account.commit))
-    trace_.fail(invariant::committed_immutable, text(node) + " has lost or changed an entry at or before its commit " +
-                                                    "index " + text(account.commit) + "; its log ends with " +
-                                                    show(core.log().last()));
+    trace_.fail(invariant::committed_immutable,
+                text(node) + " has lost or changed an entry at or before its commit " + "index " +
+                    text(account.commit) + "; its log ends with " + show(core.log().last()));
   account.term = core.term();
   account.applied = core.applied();
   if (core.applied() + 1 < core.log().first_index() || core.applied() > core.commit() ||
@@ -226,8 +242,8 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
     if (terms_.size() <= core.term().value()) terms_.resize(core.term().value() + 1);
     node_id& leader = terms_[core.term().value()];
     if (leader && leader != node)
-      trace_.fail(invariant::one_leader, text(node) + " leads term " + text(core.term()) + ", which " + text(leader) +
-                                             " has led");
+      trace_.fail(invariant::one_leader,
+                  text(node) + " leads term " + text(core.term()) + ", which " + text(leader) + " has led");
     leader = node;
     record_vote(node, core.term(), node);
     if (account.durable.term != core.term() || account.durable.vote != node)
@@ -245,7 +261,8 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
   } else if (core.log().last_index() < account.last_as_leader.index ||
              core.log().hash_at(account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
-                                                    " and has changed its entry " + show(account.last_as_leader));
+                                                    " and has changed its entry " +
+                                                    show(account.last_as_leader));
   }
   account.last_as_leader = core.log().last();
   account.last_hash_as_leader = core.log().last_hash();
@@ -256,7 +273,8 @@ CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const ra
   const log_index commit = core.commit();
   if (commit > committed()) {
     if (core.role() != role::leader)
-      trace_.fail(invariant::commit_soundness, text(node) + " has commit index " + text(commit) + ", no leader has");
+      trace_.fail(invariant::commit_soundness,
+                  text(node) + " has commit index " + text(commit) + ", no leader has");
     check_quorum(node, commit, core);
   }
   for (log_index i = from; i <= commit; ++i) {
@@ -273,7 +291,8 @@ CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const ra
   trace_.note(step::committed, node, commit.value(), core.log().at(commit).term.value());
 }
 
-// Paper, 5.4.2: only entries of the leader's own term are committed by counting, and each counted copy is durable.
+// Paper, 5.4.2: only entries of the leader's own term are committed by counting, and each counted copy is
+// durable.
 CONFMAN_DECL void oracle::check_quorum(node_id node, log_index index, const raft_core& core) {
   using detail::text;
   const entry& e = core.log().at(index);
@@ -285,9 +304,9 @@ CONFMAN_DECL void oracle::check_quorum(node_id node, log_index index, const raft
     std::size_t copies = 0;
     for (const member& m : *voters) copies += on_platter(m.id, index, e.hash) ? 1 : 0;
     if (!voters->empty() && 2 * copies <= voters->size())
-      trace_.fail(invariant::commit_soundness, text(node) + " commits " + show({e.term, index}) + ", which " +
-                                                   std::to_string(copies) + " of " + std::to_string(voters->size()) +
-                                                   " voters have on their platters");
+      trace_.fail(invariant::commit_soundness,
+                  text(node) + " commits " + show({e.term, index}) + ", which " + std::to_string(copies) +
+                      " of " + std::to_string(voters->size()) + " voters have on their platters");
   }
 }
 
@@ -297,8 +316,9 @@ CONFMAN_DECL void oracle::on_published(node_id node, log_index index, std::uint6
   if (states_.size() <= i) states_.resize(i + 1);
   if (!states_[i]) states_[i] = state_hash;
   if (*states_[i] != state_hash)
-    trace_.fail(invariant::state_machine_safety,
-                detail::text(node) + " has another state than others had at applied index " + detail::text(index));
+    trace_.fail(
+        invariant::state_machine_safety,
+        detail::text(node) + " has another state than others had at applied index " + detail::text(index));
 }
 
 }  // namespace confman::sim

@@ -48,10 +48,10 @@ inline constexpr step_words words_of_step[] = {
 };
 
 inline constexpr const char* names_of_messages[] = {
-    "pre_vote_request", "pre_vote_response", "vote_request",        "vote_response",
-    "append_request",   "append_ok",         "append_reject",       "heartbeat",
-    "heartbeat_response", "commit_notice",   "read_index_request",  "read_index_response",
-    "stale_term",       "refused",           "forward_request",     "forward_response"};
+    "pre_vote_request",   "pre_vote_response", "vote_request",       "vote_response",
+    "append_request",     "append_ok",         "append_reject",      "heartbeat",
+    "heartbeat_response", "commit_notice",     "read_index_request", "read_index_response",
+    "stale_term",         "refused",           "forward_request",    "forward_response"};
 
 struct message_digest {
   std::uint64_t operator()(const pre_vote_request& b) const noexcept { return b.last.index.value(); }
@@ -81,7 +81,9 @@ CONFMAN_DECL const char* message_name(std::size_t index) noexcept {
   return index < std::size(detail::names_of_messages) ? detail::names_of_messages[index] : "unknown message";
 }
 
-CONFMAN_DECL std::uint64_t digest(const message& m) noexcept { return std::visit(detail::message_digest{}, m.body); }
+CONFMAN_DECL std::uint64_t digest(const message& m) noexcept {
+  return std::visit(detail::message_digest{}, m.body);
+}
 
 CONFMAN_DECL std::string describe(const trace_record& r) {
   const detail::step_words& words = detail::words_of_step[static_cast<std::size_t>(r.what)];
@@ -115,10 +117,13 @@ CONFMAN_DECL std::string describe(const trace_record& r) {
 
 CONFMAN_DECL std::string trace::tail() const {
   std::string text;
-  for (std::uint64_t i = count_ > kept ? count_ - kept : 0; i < count_; ++i) text += describe(ring_[i % kept]) + '\n';
+  for (std::uint64_t i = count_ > kept ? count_ - kept : 0; i < count_; ++i)
+    text += describe(ring_[i % kept]) + '\n';
   return text;
 }
 
-CONFMAN_DECL void trace::print(const trace_record& r) { std::puts(describe(r).c_str()); }
+CONFMAN_DECL void trace::print(const trace_record& r) {
+  std::puts(describe(r).c_str());
+}
 
 }  // namespace confman::sim

@@ -48,15 +48,16 @@ CONFMAN_DECL void world::strike(fault::set one) {
       victim.fuse().arm(effects, dice_.coin());
       return shared_.log.note(step::fuse, victim.id(), effects);
     }
-    case fault::power_loss: return power_loss();
+    case fault::power_loss:
+      return power_loss();
     case fault::pause: {
       if (!victim.up() || victim.paused()) return;
       const micros length = dice_.skewed(1000, 4 * plan.election_timeout());
       victim.pause();
       shared_.counts.add(counted::pauses);
       shared_.log.note(step::paused, victim.id(), shared_.time.now() + length);
-      return shared_.time.schedule(length, {event_kind::resume, static_cast<std::uint8_t>(victim.id().value()),
-                                            victim.run(), 0});
+      return shared_.time.schedule(
+          length, {event_kind::resume, static_cast<std::uint8_t>(victim.id().value()), victim.run(), 0});
     }
     case fault::stall: {
       const micros until = shared_.time.now() + dice_.skewed(1000, 10 * plan.election_timeout());
@@ -79,9 +80,12 @@ CONFMAN_DECL void world::strike(fault::set one) {
       shared_.counts.add(counted::clock_jumps);
       victim.jump(dice_.skewed(1, 3 * plan.election_ticks));
       return after(victim);
-    case fault::partition: return cut_network();
-    case fault::leader_cut: return cut_leader();
-    default: return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil()
+    case fault::partition:
+      return cut_network();
+    case fault::leader_cut:
+      return cut_leader();
+    default:
+      return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil()
   }
 }
 
@@ -113,7 +117,8 @@ CONFMAN_DECL void world::restart(node& n) {
 // Damage to acknowledged data, on a minority at most: the node must refuse to run on it, or not need it.
 CONFMAN_DECL void world::spoil(node& n) {
   if (!troubled_ || (shared_.plan.faults & fault::rot) == 0 || !dice_.chance(100)) return;
-  const auto spoilt = std::count_if(nodes_.begin(), nodes_.end(), [](const auto& m) { return m->platter().rotten(); });
+  const auto spoilt =
+      std::count_if(nodes_.begin(), nodes_.end(), [](const auto& m) { return m->platter().rotten(); });
   if (2 * static_cast<std::size_t>(spoilt) + 2 >= nodes_.size() || !n.platter().rot()) return;
   shared_.log.note(step::rot, n.id());
   shared_.counts.add(counted::rotten_disks);
@@ -149,15 +154,17 @@ CONFMAN_DECL void world::cut_network() {
     for (std::uint64_t j = i + 1; j <= count; ++j) {
       const node_id a(i), b(j);
       const bool touches = a == victim || b == victim;
-      if (kind == 0 && in_side(a) != in_side(b)) cut_both(a, b);         // two parts
-      if (kind == 1 && touches) cut_both(a, b);                           // one node alone
-      if (kind == 2 && in_side(a) != in_side(b)) shared_.net.cut(in_side(a) ? a : b, in_side(a) ? b : a);  // one way
-      if (kind == 3 && !touches && in_side(a) != in_side(b)) cut_both(a, b);  // a bridge: the victim sees both parts
+      if (kind == 0 && in_side(a) != in_side(b)) cut_both(a, b);  // two parts
+      if (kind == 1 && touches) cut_both(a, b);                   // one node alone
+      if (kind == 2 && in_side(a) != in_side(b))
+        shared_.net.cut(in_side(a) ? a : b, in_side(a) ? b : a);  // one way
+      if (kind == 3 && !touches && in_side(a) != in_side(b))
+        cut_both(a, b);  // a bridge: the victim sees both parts
       if (kind == 4 && j != i + 1 && !(i == 1 && j == count)) cut_both(a, b);  // a ring
     }
   }
-  constexpr counted kinds[] = {counted::symmetric_partitions, counted::isolations, counted::one_way_partitions,
-                               counted::bridges, counted::rings};
+  constexpr counted kinds[] = {counted::symmetric_partitions, counted::isolations,
+                               counted::one_way_partitions, counted::bridges, counted::rings};
   shared_.counts.add(kinds[kind]);
   shared_.log.note(step::partition, node_id{}, kind);
   shared_.time.schedule(dice_.skewed(1000, 8 * shared_.plan.election_timeout()), {event_kind::heal, 0, 0, 0});

@@ -7,10 +7,7 @@
 namespace confman::sim {
 
 CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo),
-      dice_(dice(plan.seed).fork(1)),
-      clients_(plan.clients),
-      led_(plan.nodes + 1) {
+    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + 1) {
   for (unsigned i = 1; i <= plan.nodes; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
 
@@ -61,12 +58,15 @@ bool world::run_until(micros end, Done&& done) {
 
 CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
-    case event_kind::client: return client_turn(e.slot);
-    case event_kind::trouble: return trouble();
+    case event_kind::client:
+      return client_turn(e.slot);
+    case event_kind::trouble:
+      return trouble();
     case event_kind::heal:
       if (troubled_) heal_network();
       return;
-    default: break;
+    default:
+      break;
   }
   node& n = *nodes_[e.node - 1u];
   if (e.kind == event_kind::restart) {
@@ -85,8 +85,10 @@ CONFMAN_DECL void world::dispatch(const event& e) {
 
 CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
   switch (e.kind) {
-    case event_kind::tick: return n.tick();
-    case event_kind::pump: return n.pump();
+    case event_kind::tick:
+      return n.tick();
+    case event_kind::pump:
+      return n.pump();
     case event_kind::deliver: {
       result<message> m = shared_.net.take(e.slot);
       if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
@@ -94,7 +96,8 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
       return n.receive(std::move(*m));
     }
-    default: return n.disk_event(e.kind);
+    default:
+      return n.disk_event(e.kind);
   }
 }
 
@@ -154,13 +157,14 @@ CONFMAN_DECL void world::check_liveness() {
   const micros begin = shared_.time.now();
   const micros timeout = shared_.plan.election_timeout();
   const auto leads = [this] {
-    return std::any_of(quorum_.begin(), quorum_.end(), [this](node_id id) { return nodes_[id.value() - 1]->leads(); });
+    return std::any_of(quorum_.begin(), quorum_.end(),
+                       [this](node_id id) { return nodes_[id.value() - 1]->leads(); });
   };
   if (!leads() && !run_until(begin + 10 * timeout, leads))
     shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
-                                              std::to_string(10 * timeout / 1000) + " ms) in a healed quorum of " +
-                                              std::to_string(quorum_.size()) + " of " +
-                                              std::to_string(nodes_.size()));
+                                              std::to_string(10 * timeout / 1000) +
+                                              " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
+                                              " of " + std::to_string(nodes_.size()));
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
   while (!served() && shared_.time.now() < begin + 20 * timeout) {
@@ -177,9 +181,10 @@ CONFMAN_DECL void world::check_liveness() {
   }
   if (!served())
     shared_.log.fail(invariant::liveness, std::string("no ") + (acknowledged_ > writes ? "read" : "write") +
-                                              " within 20 election timeouts (" + std::to_string(20 * timeout / 1000) +
-                                              " ms) in a healed quorum of " + std::to_string(quorum_.size()) + " of " +
-                                              std::to_string(nodes_.size()));
+                                              " within 20 election timeouts (" +
+                                              std::to_string(20 * timeout / 1000) +
+                                              " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
+                                              " of " + std::to_string(nodes_.size()));
 }
 
 CONFMAN_DECL bool world::converged() {

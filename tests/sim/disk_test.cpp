@@ -1,0 +1,176 @@
+// The simulated disk forgets exactly what a real one may forget.
+#include "confman/sim/disk.hpp"
+
+#include <doctest/doctest.h>
+
+#include <set>
+#include <string>
+
+namespace {
+
+using confman::failure;
+using confman::open_mode;
+using confman::sim::disk;
+using confman::sim::effect_fuse;
+using confman::sim::survival;
+
+struct a_disk {
+  effect_fuse fuse;
+  disk d;
+  explicit a_disk(std::uint64_t seed = 1) : d(seed, fuse) { REQUIRE_FALSE(d.make_directory("d")); }
+
+  disk::file open(const std::string& path) {
+    auto f = d.open_file(path, open_mode::create);
+    REQUIRE(f);
+    return std::move(*f);
+  }
+  failure write(disk::file& f, std::uint64_t offset, std::string_view bytes) { return d.write(f, offset, {&bytes, 1}); }
+  void store(const std::string& path, std::string_view bytes) {
+    disk::file f = open(path);
+    REQUIRE_FALSE(write(f, 0, bytes));
+    REQUIRE_FALSE(d.sync(f));
+    REQUIRE_FALSE(d.sync_directory("d"));
+  }
+  std::string content(const std::string& path) {
+    auto f = d.open_file(path, open_mode::existing);
+    if (!f) return "no file";
+    std::string bytes(100'000, '\0');
+    const auto count = d.read(*f, 0, {bytes.data(), bytes.size()});
+    REQUIRE(count);
+    bytes.resize(*count);
+    return bytes;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("the simulated disk keeps what was synced and, at worst, nothing else") {
+  a_disk a;
+  a.store("d/file", "old content");
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "NEW"));
+  REQUIRE_FALSE(a.write(f, 11, ", longer"));
+  CHECK(a.content("d/file") == "NEW content, longer");
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == "old content");
+  CHECK(a.write(f, 0, "x").code == confman::errc::storage_failed);  // the file was open when the power went
+}
+
+TEST_CASE("the simulated disk may keep everything that was not synced") {
+  a_disk a;
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "content"));
+  a.d.power_off(survival::all);
+  CHECK(a.content("d/file") == "content");
+}
+
+TEST_CASE("un-synced sectors survive in every combination, and sectors are torn") {
+  std::set<std::string> seen;
+  for (std::uint64_t seed = 1; seed < 400; ++seed) {
+    a_disk a(seed);
+    a.store("d/file", std::string(1024, 'o'));
+    disk::file f = a.open("d/file");
+    REQUIRE_FALSE(a.write(f, 0, std::string(1024, 'n')));
+    a.d.power_off(survival::some);
+    const std::string found = a.content("d/file");
+    REQUIRE(found.size() == 1024);
+    const auto sector = [&found](std::size_t i) {
+      const std::string s = found.substr(512 * i, 512);
+      const auto news = s.find_first_not_of('n');
+      if (news == std::string::npos) return 'n';
+      CHECK(s.find_first_not_of('o', news) == std::string::npos);  // torn: new first, then old
+      return news == 0 ? 'o' : 't';
+    };
+    seen.insert({sector(0), sector(1)});
+  }
+  for (const char* expected : {"nn", "no", "on", "oo", "tn", "nt", "to", "ot"}) CHECK(seen.count(expected) == 1);
+}
+
+TEST_CASE("a name is durable when its directory was synced, not before") {
+  a_disk a;
+  a.store("d/one", "1");
+  REQUIRE_FALSE(a.d.rename("d/one", "d/two"));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/one") == "1");
+  CHECK(a.content("d/two") == "no file");
+  REQUIRE_FALSE(a.d.rename("d/one", "d/two"));
+  REQUIRE_FALSE(a.d.sync_directory("d"));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/one") == "no file");
+  CHECK(a.content("d/two") == "1");
+  REQUIRE_FALSE(a.d.remove("d/two"));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/two") == "1");
+}
+
+TEST_CASE("a synced file whose name was never synced is gone") {
+  a_disk a;
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "content"));
+  REQUIRE_FALSE(a.d.sync(f));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == "no file");
+}
+
+TEST_CASE("the power goes at the chosen call, before or after its effect") {
+  for (const bool performed : {false, true}) {
+    a_disk a;
+    a.store("d/file", "old");
+    disk::file f = a.open("d/file");
+    a.fuse.arm(1, performed);
+    CHECK_FALSE(a.write(f, 0, "new"));
+    CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+    CHECK(a.fuse.blown());
+    CHECK(a.write(f, 0, "xxx").code == confman::errc::storage_failed);
+    a.d.power_off(survival::none);
+    a.fuse.reset();
+    CHECK(a.content("d/file") == (performed ? "new" : "old"));
+  }
+}
+
+TEST_CASE("after a failed sync a later successful one does not bring the data back") {
+  a_disk a;
+  a.store("d/file", std::string(600, 'o'));
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "new"));
+  a.d.fail_after(0);
+  CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+  CHECK_FALSE(a.d.sync(f));
+  CHECK(a.content("d/file").substr(0, 3) == "new");
+  REQUIRE_FALSE(a.write(f, 512, "new"));  // another sector
+  CHECK_FALSE(a.d.sync(f));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == std::string(512, 'o') + "new" + std::string(85, 'o'));
+}
+
+TEST_CASE("a lock is held until its file is closed or the power goes") {
+  a_disk a;
+  {
+    auto held = a.d.lock("d/LOCK");
+    REQUIRE(held);
+    const auto second = a.d.lock("d/LOCK");
+    REQUIRE_FALSE(second);
+    CHECK(second.error().code == confman::errc::directory_in_use);
+  }
+  auto again = a.d.lock("d/LOCK");
+  REQUIRE(again);
+  a.d.power_off(survival::all);
+  CHECK(a.d.lock("d/LOCK"));
+}
+
+TEST_CASE("rot strikes only what later syncs have built on, and restoring takes it back") {
+  a_disk a;
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "first"));
+  REQUIRE_FALSE(a.d.sync(f));
+  REQUIRE_FALSE(a.d.sync_directory("d"));
+  CHECK_FALSE(a.d.rot());
+  REQUIRE_FALSE(a.write(f, 5, "second"));
+  REQUIRE_FALSE(a.d.sync(f));
+  a.d.power_off(survival::none);
+  REQUIRE(a.d.rot());
+  CHECK(a.content("d/file").substr(0, 5) != "first");
+  CHECK(a.content("d/file").substr(5) == "second");
+  a.d.restore();
+  CHECK(a.content("d/file") == "firstsecond");
+}

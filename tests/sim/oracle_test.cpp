@@ -1,0 +1,232 @@
+// The simulator can fail: each check of the oracle and of the history refuses the event that breaks it.
+#include "confman/sim/oracle.hpp"
+
+#include <doctest/doctest.h>
+
+#include "confman/sim/world.hpp"
+
+namespace {
+
+using confman::log_index;
+using confman::node_id;
+using confman::term_t;
+using namespace confman::sim;
+
+const node_id one{1}, two{2}, three{3};
+
+template <class Action>
+invariant broken_by(Action&& action) {
+  try {
+    action();
+  } catch (const violation& v) {
+    CHECK(std::string(v.what()).find(name_of(v.which())) != std::string::npos);
+    return v.which();
+  }
+  return invariant::harness;
+}
+
+struct judged {
+  trace log;
+  statistics counts;
+  oracle judge{3, log, counts};
+
+  static confman::raft_core core(confman::recovered_log found = {}) {
+    confman::raft_options options;
+    options.cluster = confman::cluster_id(1);
+    options.self = one;
+    options.incarnation = confman::incarnation_id(1);
+    confman::configuration members;
+    members.incoming = {{one, {}}, {two, {}}, {three, {}}};
+    return {options, members, std::move(found)};
+  }
+  static confman::message from_one(confman::message_body body, std::uint64_t term, node_id to = two) {
+    return {confman::cluster_id(1), {}, one, to, confman::incarnation_id(1), term_t(term), std::move(body)};
+  }
+  static confman::write_batch vote_for(node_id candidate, std::uint64_t term) {
+    confman::write_batch batch;
+    batch.state = confman::hard_state{term_t(term), candidate, {}};
+    return batch;
+  }
+  void sync(const confman::write_batch& batch) {
+    judge.on_append(one, batch);
+    judge.on_synced(one);
+  }
+  static confman::entry entry_at(std::uint64_t term, std::uint64_t index, std::uint64_t hash) {
+    return {term_t(term), log_index(index), confman::entry_type::noop, {}, confman::chain_hash(hash)};
+  }
+};
+
+scenario quiet() {
+  scenario plan;
+  plan.safety = 2'000'000;
+  return plan;
+}
+
+}  // namespace
+
+TEST_CASE("a vote is refused by the oracle until it is on the platter") {
+  judged j;
+  const auto core = judged::core();
+  const auto vote = judged::from_one(confman::vote_response{true}, 3);
+  SUBCASE("not written") { CHECK(broken_by([&] { j.judge.on_send(one, vote, core); }) == invariant::durable_first); }
+  SUBCASE("written, not synced") {
+    j.judge.on_append(one, judged::vote_for(two, 3));
+    CHECK(broken_by([&] { j.judge.on_send(one, vote, core); }) == invariant::durable_first);
+  }
+  SUBCASE("synced") {
+    j.sync(judged::vote_for(two, 3));
+    CHECK_NOTHROW(j.judge.on_send(one, vote, core));
+  }
+}
+
+TEST_CASE("a second vote in a term is found, also after a restart") {
+  judged j;
+  const auto core = judged::core();
+  j.sync(judged::vote_for(two, 3));
+  j.judge.on_send(one, judged::from_one(confman::vote_response{true}, 3), core);
+  j.sync(judged::vote_for(three, 3));
+  CHECK(broken_by([&] { j.judge.on_send(one, judged::from_one(confman::vote_response{true}, 3, three), core); }) ==
+        invariant::one_vote);
+}
+
+TEST_CASE("an acknowledgement of what is not on the platter is found") {
+  judged j;
+  auto found = confman::recovered_log{};
+  found.state.term = term_t(1);
+  found.entries.push_back(judged::entry_at(1, 1, 0));
+  const auto core = judged::core(found);
+  confman::write_batch batch = judged::vote_for({}, 1);
+  const auto ok = judged::from_one(confman::append_ok{log_index(1)}, 1);
+  j.sync(batch);
+  CHECK(broken_by([&] { j.judge.on_send(one, ok, core); }) == invariant::durable_first);
+  batch.entries.push_back(core.log().at(log_index(1)));
+  j.sync(batch);
+  CHECK_NOTHROW(j.judge.on_send(one, ok, core));
+}
+
+TEST_CASE("recovery may keep un-synced batches in order, and nothing synced may be missing") {
+  judged j;
+  confman::recovered_log found;
+  found.boot = 1;
+  confman::write_batch first = judged::vote_for(two, 1), second;
+  first.entries.push_back(judged::entry_at(1, 1, 11));
+  second.entries.push_back(judged::entry_at(1, 2, 22));
+  j.sync(first);
+  j.judge.on_append(one, second);
+  SUBCASE("synced only") {
+    found.state = *first.state;
+    found.entries = first.entries;
+    CHECK_NOTHROW(j.judge.on_recovered(one, found, false));
+  }
+  SUBCASE("with the batch after it") {
+    found.state = *first.state;
+    found.entries = {first.entries[0], second.entries[0]};
+    CHECK_NOTHROW(j.judge.on_recovered(one, found, false));
+  }
+  SUBCASE("too little") {
+    CHECK(broken_by([&] { j.judge.on_recovered(one, found, false); }) == invariant::durable_first);
+  }
+  SUBCASE("something else") {
+    found.state = *first.state;
+    found.entries = {judged::entry_at(1, 1, 12)};
+    CHECK(broken_by([&] { j.judge.on_recovered(one, found, false); }) == invariant::durable_first);
+  }
+}
+
+TEST_CASE("one place and term with two histories breaks log matching") {
+  judged j;
+  const auto core = judged::core();
+  confman::write_batch batch;
+  batch.entries.push_back(judged::entry_at(1, 1, 11));
+  j.judge.on_write(one, batch, core);
+  CHECK_NOTHROW(j.judge.on_write(two, batch, core));
+  batch.entries[0].hash = confman::chain_hash(12);
+  CHECK(broken_by([&] { j.judge.on_write(three, batch, core); }) == invariant::log_matching);
+}
+
+TEST_CASE("two states at one applied index are found") {
+  judged j;
+  j.judge.on_published(one, log_index(4), 77);
+  CHECK_NOTHROW(j.judge.on_published(two, log_index(4), 77));
+  CHECK(broken_by([&] { j.judge.on_published(three, log_index(4), 78); }) == invariant::state_machine_safety);
+}
+
+TEST_CASE("a stale read, a lost write, a write twice and a refused write are found") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  const auto write = [&](history::call_id id, std::uint64_t index) {
+    confman::command_view command;
+    const std::string key = history::key_name(0), value = calls.value_of(id);
+    command.key = key;
+    command.value = value;
+    command.timestamp = static_cast<std::int64_t>(id);
+    return confman::entry{term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
+  };
+  confman::map_state map;
+  const auto apply = [&](const confman::entry& e) {
+    const confman::apply_result result = map.apply(e);
+    calls.on_applied(one, e, result);
+    return result;
+  };
+  const auto first = calls.begin(one, call_kind::put, 0);
+  const auto second = calls.begin(one, call_kind::put, 0);
+  const auto result = apply(write(first, 1));
+
+  SUBCASE("stale read") {
+    calls.on_write(one, first, {}, result);
+    const auto read = calls.begin(two, call_kind::read_linearizable, 0);
+    const confman::map_state behind;
+    CHECK(broken_by([&] { calls.on_read(two, read, behind.read()); }) == invariant::linearizable);
+  }
+  SUBCASE("fresh read") {
+    calls.on_write(one, first, {}, result);
+    const auto read = calls.begin(two, call_kind::read_linearizable, 0);
+    map.publish();
+    CHECK_NOTHROW(calls.on_read(two, read, map.read()));
+  }
+  SUBCASE("acknowledged and not applied") {
+    CHECK(broken_by([&] { calls.on_write(one, second, {}, result); }) == invariant::no_lost_acknowledgement);
+  }
+  SUBCASE("applied twice") {
+    CHECK(broken_by([&] { apply(write(first, 2)); }) == invariant::exactly_once);
+  }
+  SUBCASE("refused and applied") {
+    calls.on_write(one, second, confman::errc::not_leader, {});
+    CHECK(broken_by([&] { apply(write(second, 2)); }) == invariant::exactly_once);
+  }
+  SUBCASE("out of real-time order") {
+    calls.on_write(one, first, {}, result);
+    apply(write(second, 2));
+    calls.on_write(one, second, {}, {{}, {term_t(1), log_index(2)}, 2, 1, true});
+    const auto third = calls.begin(two, call_kind::read_linearizable, 0);
+    const confman::map_state behind;
+    CHECK(broken_by([&] { calls.on_read(two, third, behind.read()); }) == invariant::linearizable);
+  }
+  SUBCASE("lost at the end") {
+    calls.on_write(one, first, {}, result);
+    const auto other = write(second, 1);
+    CHECK(broken_by([&] { calls.finish([&](log_index) -> const confman::entry& { return other; }); }) ==
+          invariant::no_lost_acknowledgement);
+  }
+}
+
+TEST_CASE("a quiet world elects, writes, reads and converges, and does so again to the last event") {
+  world first(quiet()), second(quiet());
+  const outcome a = first.run(), b = second.run();
+  CHECK(a.counts[counted::acknowledged] > 10);
+  CHECK(a.counts[counted::elections] == 1);
+  CHECK(a.counts[counted::crashes] == 0);
+  CHECK(a.trace_count == b.trace_count);
+  CHECK(a.trace_hash == b.trace_hash);
+  scenario other = quiet();
+  other.seed = 2;
+  world third(other);
+  CHECK(third.run().trace_hash != a.trace_hash);
+}
+
+TEST_CASE("a scenario is drawn from its seed alone") {
+  CHECK(scenario::draw(17).describe() == scenario::draw(17).describe());
+  CHECK(scenario::draw(17).describe() != scenario::draw(18).describe());
+}
