@@ -8,9 +8,6 @@
 # Installs the Debian packages that are missing, builds in build/demo (BUILD_DIR names another build), chooses free
 # ports and a directory of its own, and removes all that it started and wrote. Exits 0 only if everything held.
 set -euo pipefail
-cd "$(dirname "$0")/../.."
-# shellcheck source=tests/lib/packages.sh
-source tests/lib/packages.sh
 
 keep=no
 tree=/etc
@@ -28,6 +25,11 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
+if ! tree=$(cd "$tree" && pwd -P); then exit 2; fi
+
+cd "$(dirname "$0")/../.."
+# shellcheck source=tests/lib/packages.sh
+source tests/lib/packages.sh
 
 work=
 step="preparing"
@@ -69,7 +71,10 @@ clean_up() {
   elif [ "$keep" = yes ]; then
     return
   fi
-  for pid in "${helpers[@]}"; do kill -9 "$pid" 2>/dev/null; done
+  for pid in "${helpers[@]}"; do
+    kill -9 "$pid" 2>/dev/null
+    wait "$pid" 2>/dev/null
+  done
   for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null; done
   for pid in "${pids[@]}"; do end_process "$pid"; done
   wait 2>/dev/null
@@ -134,10 +139,12 @@ peer_list() {  # offset into ports
   echo "$list"
 }
 
+# What is started so dies with this script, even if that is killed.
+tied=(setpriv --pdeathsig TERM)
+
 start_node() {  # id
   local id=$1 launch=()
-  # Without --keep they die with this script, even if it is killed.
-  if [ "$keep" = no ]; then launch=(setpriv --pdeathsig TERM); fi
+  if [ "$keep" = no ]; then launch=("${tied[@]}"); fi
   "${launch[@]}" "$bin/confmand" --id "$id" --members "$(peer_list 0)" --http "$(http "$id")" \
     --http-peers "$(peer_list 3)" --directory "$work/data/$id" --cluster "$cluster" \
     </dev/null >>"$work/node$id.log" 2>&1 &
@@ -240,7 +247,7 @@ show_watch() {
   watcher=$(follower)
   writer=$(leader 1)
   echo "curl -N 'http://$(http "$watcher")/v1/watch?prefix=/demo/watch/'   # node $watcher, a follower"
-  curl -sN --noproxy '*' --max-time 30 "http://$(http "$watcher")/v1/watch?prefix=/demo/watch/" \
+  "${tied[@]}" curl -sN --noproxy '*' --max-time 30 "http://$(http "$watcher")/v1/watch?prefix=/demo/watch/" \
     >"$work/watch" 2>/dev/null </dev/null &
   watch_pid=$!
   helpers+=("$watch_pid")
@@ -261,7 +268,7 @@ now_us() { echo "${EPOCHREALTIME//[!0-9]/}"; }
 
 kill_leader_under_load() {
   local writes_pid killed_us started_us survivor
-  "$bin/confman_load" write-load --http "$(all_http)" --log "$work/writes" --seconds 60 \
+  "${tied[@]}" "$bin/confman_load" write-load --http "$(all_http)" --log "$work/writes" --seconds 60 \
     >"$work/write_load" 2>"$work/write_errors" </dev/null &
   writes_pid=$!
   helpers+=("$writes_pid")

@@ -99,6 +99,7 @@ void http_api::set_up_server() {
   server_.set_payload_max_length(settings_.map.max_value_bytes);
   server_.set_keep_alive_max_count(1'000'000);
   server_.set_keep_alive_timeout(2);  // also how long an idle connection can delay the end of serve()
+  server_.set_write_timeout(10);      // a client that takes nothing for so long is cut off
   server_.set_tcp_nodelay(true);
   // httplib's default would let two processes share the port without a word.
   server_.set_socket_options([](socket_t socket) {

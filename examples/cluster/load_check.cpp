@@ -2,6 +2,7 @@
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <iomanip>
 #include <iostream>
 #include <mutex>
 #include <sstream>
@@ -77,6 +78,7 @@ std::string field(const std::string& json, const std::string& name) {
 }  // namespace
 
 int run_verify(const arguments& args) {
+  std::cout << std::fixed << std::setprecision(3);
   const std::vector<pair> files = load_corpus(args.text("--corpus"));
   const std::string node = args.text("--http");
   const auto at_least = to_token(args.text("--at-least", "0:0"));

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <csignal>
 #include <fstream>
+#include <iomanip>
 #include <iostream>
 #include <mutex>
 #include <random>
@@ -129,6 +130,7 @@ int run_scan(const arguments& args) {
 }
 
 int run_load(const arguments& args) {
+  std::cout << std::fixed << std::setprecision(3);
   const std::vector<pair> files = load_corpus(args.text("--corpus"));
   const std::vector<std::string> nodes = split(args.text("--http"), ',');
   std::mutex mutex;

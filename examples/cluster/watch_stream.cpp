@@ -66,8 +66,8 @@ void watch_stream::offer(const confman::change_batch& batch) {
     if (queue_.size() >= limits_.max_changes || queued_bytes_ + cost(c) > limits_.max_bytes)
       return end_with(
           {confman::errc::watch_lagged,
-           "the client reads more slowly than changes are made, and what may wait for it is full: read "
-           "the prefix again, then watch on"},
+           "the client reads more slowly than changes are made, and what may wait for it is full: watch on "
+           "after the revision `through`"},
           through_);
     queued_bytes_ += cost(c);
     through_ = c.revision();

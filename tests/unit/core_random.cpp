@@ -41,7 +41,10 @@ class random_world {
         continue;
       }
       one_step(node);
-      if (random_.below(200) == 0) apart_ = node_id(random_.below(2 * size_));  // often nobody
+      if (random_.below(500 * size_) == 0) {
+        apart_ = node_id(random_.below(2 * size_));  // often nobody
+        frozen_ = random_.below(2) == 0 ? apart_ : node_id(random_.below(2 * size_));
+      }
       if (random_.below(500) < crashes_) crash(node);
     }
   }
@@ -160,6 +163,7 @@ class random_world {
       check_promise(node, m);
       wire_.push_back(std::move(m));
     }
+    while (wire_.size() > 50 * size_) wire_.pop_front();  // a bounded network
     node.sent.clear();
   }
 
@@ -228,7 +232,8 @@ class random_world {
   std::uint64_t laziness_;  // of the disks
   std::vector<std::unique_ptr<test_node>> nodes_;
   std::deque<message> wire_;
-  node_id apart_;  // cut off from the others
+  node_id apart_;   // cut off from the others
+  node_id frozen_;  // its clock stands still
   std::uint64_t proposals_ = 0, reads_begun_ = 0;
   std::size_t reads_answered_ = 0;
   std::map<read_id, pending_read> reads_;

@@ -1,6 +1,7 @@
 // The persistent trie against std::map: lookups, ordered scans, old versions, and its memory.
 #include <doctest/doctest.h>
 
+#include <limits>
 #include <map>
 #include <random>
 #include <string>
@@ -304,6 +305,37 @@ TEST_CASE("a record keeps key, value and origin, and its hash depends on each of
   CHECK(differs("/k", "v", changed));
   changed = from, changed.timestamp = 1;
   CHECK(differs("/k", "v", changed));
+}
+
+TEST_CASE("a record keeps numbers of any size exactly") {
+  const std::uint64_t big = 0xfedcba9876543210u;
+  const std::string value(300, 'v');
+  for (int which = 0; which < 6; ++which) {
+    CAPTURE(which);
+    record::origin from;
+    from.create_revision = which == 0 ? 1 : big - 7;
+    from.at = {confman::term_t(which == 1 ? big : 0xffffffffu), confman::log_index(big)};
+    from.key_version = which == 2 ? big : (1u << 21) - 1;
+    from.author = confman::node_id(which == 3 ? big : 0xffffffffu);
+    from.timestamp =
+        which == 4 ? std::numeric_limits<std::int64_t>::min() : std::numeric_limits<std::int64_t>::max();
+    const auto entry = confman::map_entry::adopt(record::create("/key", value, from, 1));
+    CHECK(entry.key() == "/key");
+    CHECK(entry.value() == value);
+    CHECK(entry.create_revision() == from.create_revision);
+    CHECK(entry.modify_revision() == big);
+    CHECK(entry.at() == from.at);
+    CHECK(entry.key_version() == from.key_version);
+    CHECK(entry.author() == from.author);
+    CHECK(entry.timestamp() == from.timestamp);
+    CHECK(entry->allocated_bytes() == record::allocation_size("/key", value, from));
+    auto other = from;
+    ++other.create_revision;
+    CHECK(confman::map_entry::adopt(record::create("/key", value, other, 1))->content_hash() !=
+          entry->content_hash());
+    CHECK(confman::map_entry::adopt(record::create("/key", value + "x", from, 1))->content_hash() !=
+          entry->content_hash());
+  }
 }
 
 TEST_CASE("the hash of a value depends on each of its bytes, at every length") {

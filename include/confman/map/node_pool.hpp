@@ -4,6 +4,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "confman/config.hpp"
@@ -19,9 +20,9 @@
 
 namespace confman::detail {
 
-// Free lists by exact size over chunks of an eighth of what is there, 2 KiB to 1 MiB. A larger free block is
-// split before a chunk is added; memory goes back to the system when the pool dies. Under the sanitizers
-// every node is an allocation of its own, so that they see a use after free.
+// Free lists by exact size over chunks of an eighth of what is there, 2 KiB to 1 MiB; memory goes back to the
+// system when the pool dies. Under the sanitizers every node is an allocation of its own, so that they see a
+// use after free.
 class node_pool {
  public:
   static constexpr std::size_t largest = 2104;
@@ -40,6 +41,11 @@ class node_pool {
     if (head) {
       free_block* const block = head;
       head = block->next;
+      return block;
+    }
+    if (static_cast<std::size_t>(end_ - next_) >= bytes) {
+      char* const block = next_;
+      next_ += bytes;
       return block;
     }
 #endif
@@ -61,18 +67,14 @@ class node_pool {
   };
 
   CONFMAN_DECL void* allocate_slow(std::size_t bytes);
-  CONFMAN_DECL void put_free(void* block, std::size_t bytes) noexcept;
-  CONFMAN_DECL void* split_larger(std::size_t bytes) noexcept;
 
   std::array<free_block*, largest / 8 + 1> free_{};
   char* next_ = nullptr;
   char* end_ = nullptr;
-  std::array<std::uint64_t, largest / 8 / 64 + 1>
-      maybe_free_{};  // by size, as free_: the list may have a block
   std::size_t chunk_bytes_ = 0;
   std::size_t bytes_in_use_ = 0;
   std::size_t blocks_in_use_ = 0;
-  std::vector<void*> chunks_;
+  std::vector<std::pair<void*, bool>> chunks_;
 };
 
 }  // namespace confman::detail

@@ -14,9 +14,11 @@
 
 namespace confman {
 
-// Immutable once made. The header is kept at 56 bytes (with malloc's 8 that makes 64 per key): the index part
-// of `at` is the modify revision, and the hash of the value is kept only where computing it again would be
-// slow. Thread safety: any thread may read a record it reached under a guard, a snapshot or a map_entry.
+// Immutable once made. The header is 40 bytes, because there is one per key: terms, authors and counters are
+// kept in as few bits as nearly all have, and a record for which that's too few (`wide`) carries them in full
+// behind its bytes. The index part of `at` is the modify revision. The hash of the value is kept only where
+// computing it is slow. Thread safety: any thread may read a record it reached under a guard, a snapshot or a
+// map_entry.
 class record {
  public:
   // Everything of a record but its bytes.
@@ -33,34 +35,39 @@ class record {
 
   [[nodiscard]] std::string_view key() const noexcept { return {bytes(), key_bytes()}; }
   [[nodiscard]] std::string_view value() const noexcept { return {bytes() + key_bytes(), value_bytes_}; }
-  [[nodiscard]] std::uint64_t create_revision() const noexcept { return create_revision_; }
+  [[nodiscard]] std::uint64_t create_revision() const noexcept {
+    return wide() ? extra(0) : modify_revision_ - (counters_ >> 32);
+  }
   [[nodiscard]] std::uint64_t modify_revision() const noexcept { return modify_revision_; }
-  [[nodiscard]] std::uint64_t key_version() const noexcept { return counters_ >> 16; }
-  [[nodiscard]] version at() const noexcept { return {term_, log_index(modify_revision_)}; }
+  [[nodiscard]] std::uint64_t key_version() const noexcept {
+    return wide() ? extra(1) : counters_ >> 11 & max_key_version;
+  }
+  [[nodiscard]] version at() const noexcept {
+    return {term_t(wide() ? extra(2) : origin_ >> 32), log_index(modify_revision_)};
+  }
   [[nodiscard]] std::int64_t timestamp() const noexcept { return timestamp_; }
-  [[nodiscard]] node_id author() const noexcept { return author_; }
+  [[nodiscard]] node_id author() const noexcept { return node_id(wide() ? extra(3) : origin_ & 0xffffffff); }
 
   // A hash of key, value and everything else above. Replicas compare sums of these.
   [[nodiscard]] CONFMAN_DECL std::uint64_t content_hash() const noexcept;
 
   // What the record takes, without the allocator's own overhead.
   [[nodiscard]] std::size_t allocated_bytes() const noexcept {
-    return allocation_size(key_bytes(), value_bytes_);
+    return allocation_size(key_bytes(), value_bytes_, wide());
   }
 
   // A record owned by `references` holders. Precondition: the key is valid, the value smaller than 4 GiB.
   // Throws std::bad_alloc.
   [[nodiscard]] CONFMAN_DECL static record* create(std::string_view key, std::string_view value,
                                                    const origin& from, std::uint32_t references);
-  // The same in memory from ::operator new of at least allocation_size().
+  // The same in memory from ::operator new of at least `allocation_size(key, value, from)` bytes.
   [[nodiscard]] static record* create_in(void* memory, std::string_view key, std::string_view value,
                                          const origin& from, std::uint32_t references) noexcept {
     return ::new (memory) record(key, value, from, references);
   }
-  // What a record with a key and a value of these sizes takes.
-  [[nodiscard]] static std::size_t allocation_size(std::size_t key_bytes, std::size_t value_bytes) noexcept {
-    return sizeof(record) + key_bytes + value_bytes +
-           (value_bytes >= hash_kept_from ? sizeof(std::uint64_t) : 0);
+  [[nodiscard]] static std::size_t allocation_size(std::string_view key, std::string_view value,
+                                                   const origin& from) noexcept {
+    return allocation_size(key.size(), value.size(), needs_wide(from));
   }
   void acquire() const noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   // The last release frees the record, on whichever thread it happens.
@@ -80,28 +87,46 @@ class record {
  private:
   // Longer values keep their hash behind the bytes, so that replacing one doesn't read all of it again.
   static constexpr std::size_t hash_kept_from = 256;
+  static constexpr std::size_t extra_bytes = 4 * sizeof(std::uint64_t);
+  static constexpr std::uint64_t wide_mark = 1024;
+  static constexpr std::uint64_t max_key_version = (std::uint64_t{1} << 21) - 1;
+  static constexpr std::uint64_t max_short = 0xffffffff;  // of term, author and modify minus create revision
 
   CONFMAN_DECL record(std::string_view key, std::string_view value, const origin& from,
                       std::uint32_t references) noexcept;
 
+  [[nodiscard]] static bool needs_wide(const origin& from) noexcept {
+    return from.at.index.value() - from.create_revision > max_short || from.key_version > max_key_version ||
+           from.at.term.value() > max_short || from.author.value() > max_short;
+  }
+  [[nodiscard]] static std::size_t allocation_size(std::size_t key_bytes, std::size_t value_bytes,
+                                                   bool wide) noexcept {
+    return sizeof(record) + key_bytes + value_bytes + (wide ? extra_bytes : 0) +
+           (value_bytes >= hash_kept_from ? sizeof(std::uint64_t) : 0);
+  }
   CONFMAN_DECL static void destroy(const record* dead) noexcept;
 
-  [[nodiscard]] std::size_t key_bytes() const noexcept { return counters_ & 0xffff; }
+  [[nodiscard]] std::size_t key_bytes() const noexcept { return counters_ & 1023; }
+  [[nodiscard]] bool wide() const noexcept { return (counters_ & wide_mark) != 0; }
   [[nodiscard]] char* bytes() noexcept { return reinterpret_cast<char*>(this + 1); }
   [[nodiscard]] const char* bytes() const noexcept { return reinterpret_cast<const char*>(this + 1); }
+  // Of a wide record: create revision, key version, term, author.
+  [[nodiscard]] std::uint64_t extra(std::size_t which) const noexcept {
+    std::uint64_t value;
+    std::memcpy(&value, bytes() + key_bytes() + value_bytes_ + which * sizeof value, sizeof value);
+    return value;
+  }
 
   mutable std::atomic<std::uint32_t> references_;
   std::uint32_t value_bytes_;
-  std::uint64_t create_revision_;
   std::uint64_t modify_revision_;
-  term_t term_;
   std::int64_t timestamp_;
-  node_id author_;
+  std::uint64_t origin_;  // unless wide: term and author, 32 bits each
   std::uint64_t
-      counters_;  // key version (48 bits), key bytes (16 bits): beside the key, which lookups compare
+      counters_;  // modify minus create revision (32 bits), key version (21), wide_mark, key bytes (10)
 };
 
-static_assert(sizeof(record) == 56);
+static_assert(sizeof(record) == 40);
 
 // Keeps one record readable for as long as you like, independent of guards, snapshots and the map itself.
 // Copying costs one atomic increment. Thread safety: as shared_ptr.

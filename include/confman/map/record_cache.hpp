@@ -35,7 +35,7 @@ class record_cache {
   // As record::create. Throws std::bad_alloc.
   [[nodiscard]] record* create(std::string_view key, std::string_view value, const record::origin& from,
                                std::uint32_t references) {
-    return record::create_in(allocate(record::allocation_size(key.size(), value.size())), key, value, from,
+    return record::create_in(allocate(record::allocation_size(key, value, from)), key, value, from,
                              references);
   }
 

@@ -1,15 +1,24 @@
 #pragma once
 
 #include <algorithm>
-#include <bit>
+#include <cstdint>
 #include <new>
 
 #include "confman/map/node_pool.hpp"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
 namespace confman::detail {
 
 CONFMAN_DECL node_pool::~node_pool() {
-  for (void* chunk : chunks_) ::operator delete(chunk);
+  for (const auto& [chunk, huge] : chunks_) {
+    if (huge)
+      ::operator delete(chunk, std::align_val_t{std::size_t{2} << 20});
+    else
+      ::operator delete(chunk);
+  }
 }
 
 CONFMAN_DECL void node_pool::free(void* block, std::size_t bytes) noexcept {
@@ -18,55 +27,29 @@ CONFMAN_DECL void node_pool::free(void* block, std::size_t bytes) noexcept {
 #if defined(CONFMAN_NODE_POOL_BYPASSED)
   ::operator delete(block);
 #else
-  put_free(block, bytes);
+  free_[bytes / 8] = ::new (block) free_block{free_[bytes / 8]};
 #endif
-}
-
-CONFMAN_DECL void node_pool::put_free(void* block, std::size_t bytes) noexcept {
-  const std::size_t list = bytes / 8;
-  free_[list] = ::new (block) free_block{free_[list]};
-  maybe_free_[list / 64] |= std::uint64_t{1} << (list % 64);
-}
-
-// The largest free block that leaves a useful rest: nodes that grew leave blocks of sizes nobody asks for any
-// more.
-CONFMAN_DECL void* node_pool::split_larger(std::size_t bytes) noexcept {
-  constexpr std::size_t smallest = 32;
-  for (std::size_t word = maybe_free_.size(); word-- != 0;) {
-    while (maybe_free_[word] != 0) {
-      const std::size_t bit = static_cast<std::size_t>(63 - std::countl_zero(maybe_free_[word]));
-      const std::size_t list = word * 64 + bit;
-      if (list * 8 < bytes + smallest) return nullptr;
-      if (free_block* const block = free_[list]) {
-        free_[list] = block->next;
-        put_free(reinterpret_cast<char*>(block) + bytes, list * 8 - bytes);
-        return block;
-      }
-      maybe_free_[word] &= ~(std::uint64_t{1} << bit);
-    }
-  }
-  return nullptr;
 }
 
 CONFMAN_DECL void* node_pool::allocate_slow(std::size_t bytes) {
 #if defined(CONFMAN_NODE_POOL_BYPASSED)
   return ::operator new(bytes);
 #else
-  if (void* const block = split_larger(bytes)) return block;
-  if (static_cast<std::size_t>(end_ - next_) >= bytes) {
-    char* const block = next_;
-    next_ += bytes;
-    return block;
-  }
   // What is left of the old chunk becomes one free block of its size.
   if (const auto left = static_cast<std::size_t>(end_ - next_); left >= 32 && left <= largest)
-    put_free(next_, left);
+    free_[left / 8] = ::new (static_cast<void*>(next_)) free_block{free_[left / 8]};
+  // Above some size whole huge pages: a lookup then misses the page tables for its record only.
+  constexpr std::size_t page = std::size_t{2} << 20;
+  const bool huge = chunk_bytes_ >= 4 * page;
   const std::size_t size =
-      std::max(std::clamp<std::size_t>(chunk_bytes_ / 64 * 8, 2048, std::size_t{1} << 20), bytes);
-  chunks_.push_back(nullptr);
-  chunks_.back() = ::operator new(size);
+      huge ? page : std::max(std::clamp<std::size_t>(chunk_bytes_ / 64 * 8, 2048, std::size_t{1} << 20), bytes);
+  chunks_.push_back({});
+  chunks_.back() = {huge ? ::operator new(size, std::align_val_t{page}) : ::operator new(size), huge};
   chunk_bytes_ += size;
-  next_ = static_cast<char*>(chunks_.back());
+#if defined(__linux__)
+  if (huge) static_cast<void>(madvise(chunks_.back().first, size, MADV_HUGEPAGE));
+#endif
+  next_ = static_cast<char*>(chunks_.back().first);
   end_ = next_ + size;
   CONFMAN_ASSERT((reinterpret_cast<std::uintptr_t>(end_) >> 24 >> 24) == 0,
                  "trie_ref needs the upper 16 bits of addresses");
