@@ -11,15 +11,19 @@ namespace {
 
 constexpr char usage[] = R"(usage: confman_load SUBCOMMAND [--name value ...]
 
-  ports      --count N                                    free TCP ports, in one line
-  scan       --root DIR --out FILE [--max-bytes N]        keeps the public text files below DIR
-  load       --corpus FILE --http A,B,C [--threads N]     puts them, spread over the nodes
-  verify     --corpus FILE --http A [--at-least T:I]      gets each from node A and compares every byte
+  ports      --count N                            free TCP ports, in one line
+  scan       --root DIR --out FILE [--max-bytes N]
+                                                  keeps the public text files below DIR
+  load       --corpus FILE --http A,B,C [--threads N]
+                                                  puts them, spread over the nodes
+  verify     --corpus FILE --http A [--at-least T:I]
+                                                  gets each from node A and compares every byte
   write-load --http A,B,C --log FILE --seconds N [--threads N] [--rate N] [--prefix P]
-                                                          writes until then or until SIGTERM; logs each outcome
-  gap        --log FILE --since MICROSECONDS --without A  the longest time without an acknowledgement after that
-  check      --log FILE --http A [--threads N]            every acknowledged write is on node A, no refused one
-  equal      --http A,B,C [--seconds N]                   waits until all have the same state
+                                                  writes until then or until SIGTERM; logs each outcome
+  gap        --log FILE --since MICROSECONDS --without A
+                                                  the longest time without an acknowledgement after that
+  check      --log FILE --http A [--threads N]    every acknowledged write is on node A, no refused one
+  equal      --http A,B,C [--seconds N]           waits until all have the same state
 )";
 
 }  // namespace

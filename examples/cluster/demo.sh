@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# Shows confman at work: three processes on this machine, a real configuration tree, a leader killed, nothing lost.
+# Shows confman at work: three processes on this machine, a real configuration tree, a leader killed, nothing
+# lost.
 #
 #   examples/cluster/demo.sh              on a bare Debian 12 this is all it takes
 #   examples/cluster/demo.sh --keep       leaves the cluster running, with the curl lines to try
 #   examples/cluster/demo.sh --tree DIR   loads another tree than /etc
 #
-# Installs the Debian packages that are missing, builds in build/demo (BUILD_DIR names another build), chooses free
-# ports and a directory of its own, and removes all that it started and wrote. Exits 0 only if everything held.
+# Installs the Debian packages that are missing, builds in build/demo (BUILD_DIR names another build), chooses
+# free ports and a directory of its own, and removes all that it started and wrote. Exits 0 only if everything
+# held.
 set -euo pipefail
 
 keep=no
@@ -19,7 +21,7 @@ while [ $# -gt 0 ]; do
       shift
       ;;
     *)
-      sed -n '2,9s/^# \{0,1\}//p' "$0" >&2
+      sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
       exit 2
       ;;
   esac
@@ -188,8 +190,18 @@ start_cluster() {
   return 1
 }
 
-leader() {  # as node $1 sees it
-  ask "http://$(http "$1")/v1/status" | sed -n 's/.*"leader":\([0-9]*\).*/\1/p'
+leader() {  # as node $1 sees it; waits until it sees one
+  local i lead
+  for ((i = 0; i < 100; ++i)); do
+    lead=$(ask "http://$(http "$1")/v1/status" | sed -n 's/.*"leader":\([0-9]*\).*/\1/p')
+    if [ "${lead:-0}" -ne 0 ]; then
+      echo "$lead"
+      return
+    fi
+    sleep 0.1
+  done
+  echo "error: node $1 knows no leader" >&2
+  return 1
 }
 
 follower() {
@@ -215,9 +227,10 @@ value_of() {  # NAME, from the NAME=VALUE lines in FILE
 
 load_tree() {
   load scan --root "$tree" --out "$work/corpus" >"$work/scan"
-  echo "$(value_of files "$work/scan") public text files below $tree, $(value_of bytes "$work/scan") bytes; left out:" \
-    "$(value_of not_public "$work/scan") that not everybody may read, $(value_of not_text "$work/scan") binary," \
-    "$(value_of too_large "$work/scan") over 1 MiB, $(value_of path_too_long "$work/scan") with too long a path"
+  echo "$(value_of files "$work/scan") public text files below $tree, $(value_of bytes "$work/scan") bytes"
+  echo "left out: $(value_of not_public "$work/scan") that not everybody may read," \
+    "$(value_of not_text "$work/scan") binary, $(value_of too_large "$work/scan") over 1 MiB," \
+    "$(value_of path_too_long "$work/scan") with too long a path"
   load load --corpus "$work/corpus" --http "$(all_http)" >"$work/load"
   echo "put through all three nodes in $(value_of seconds "$work/load") s"
 }
@@ -227,8 +240,8 @@ verify_everywhere() {
   for id in "${nodes[@]}"; do
     load verify --corpus "$work/corpus" --http "$(http "$id")" --at-least "$(value_of token "$work/load")" \
       >"$work/verify$id"
-    echo "node $id: $(value_of verified "$work/verify$id") values, $(value_of different "$work/verify$id") different," \
-      "$(value_of seconds "$work/verify$id") s"
+    echo "node $id: $(value_of verified "$work/verify$id") values," \
+      "$(value_of different "$work/verify$id") different, $(value_of seconds "$work/verify$id") s"
   done
 }
 
@@ -260,7 +273,7 @@ show_watch() {
   kill "$watch_pid" 2>/dev/null || true
   wait "$watch_pid" 2>/dev/null || true
   sed 's/^/   /' "$work/watch"
-  [ "$(grep -c '^event: put' "$work/watch")" -eq 2 ] && [ "$(grep -c '^event: erase' "$work/watch")" -eq 1 ] &&
+  [ "$(sed -n 's/^event: //p' "$work/watch" | tr '\n' ' ')" = "put put erase " ] &&
     sed -n 's/^id: //p' "$work/watch" | sort -n -c
 }
 
@@ -301,8 +314,8 @@ check_writes_everywhere() {
   local id status=0
   for id in "${nodes[@]}"; do
     load check --log "$work/writes" --http "$(http "$id")" >"$work/check$id" || status=1
-    echo "node $id: $(value_of checked "$work/check$id") writes looked up, $(value_of lost "$work/check$id") lost," \
-      "$(value_of resurrected "$work/check$id") refused but there"
+    echo "node $id: $(value_of checked "$work/check$id") writes looked up," \
+      "$(value_of lost "$work/check$id") lost, $(value_of resurrected "$work/check$id") refused but there"
   done
   load equal --http "$(all_http)" >"$work/equal" || status=1
   sed '/^equal=/d; s/^/   /' "$work/equal"
@@ -316,7 +329,7 @@ sum_of() {  # NAME FILE...
   echo "$total"
 }
 
-row() { printf '  %-44s %s\n' "$1" "$2"; }
+row() { printf '  %-46s %s\n' "$1" "$2"; }
 
 print_table() {
   printf '\n'

@@ -134,7 +134,7 @@ confman::result<settings> parse_command_line(int argc, const char* const* argv) 
 }
 
 const char* usage() noexcept {
-  return R"(usage: confmand --id N --members 1=HOST:PORT,2=HOST:PORT,... --http HOST:PORT --directory PATH [...]
+  return R"(usage: confmand --id N --members 1=HOST:PORT,... --http HOST:PORT --directory PATH [...]
 
   --id N                   which of the members this process is
   --members LIST           every member and the address it listens on for the others; the same on all

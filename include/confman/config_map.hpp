@@ -1,6 +1,10 @@
 // The public face: a map that the members of a cluster agree on, inside this process.
 #pragma once
 
+// Before Asio: 1.22 allocates in another way where no standard header came first, and one program must not
+// mix both.
+#include "confman/config.hpp"
+
 #include <asio/async_result.hpp>
 #include <concepts>
 #include <memory>
@@ -61,15 +65,13 @@ class basic_config_map {
  public:
   using executor_type = asio::any_io_executor;
 
-  // On the host's executor. Starts nothing and opens nothing yet. `transport_arguments` go to the Transport
-  // after its executor (for loopback_transport: the network).
+  // On the host's executor. Starts nothing and opens nothing yet. Further arguments go to the Transport,
+  // before node id and executor (for loopback_transport: the network); they must outlive the map.
   basic_config_map(executor_type executor, options o);
-  template <class... TransportArguments>
-  requires(sizeof...(TransportArguments) > 0)
-      basic_config_map(executor_type executor, options o, TransportArguments&... transport_arguments);
-  template <class ExecutionContext>
-  requires std::convertible_to<ExecutionContext&, asio::execution_context&> basic_config_map(
-      ExecutionContext& context, options o)
+  template <class First, class... Others>
+  basic_config_map(executor_type executor, options o, First& transport_argument, Others&... others);
+  template <std::derived_from<asio::execution_context> ExecutionContext>
+  basic_config_map(ExecutionContext& context, options o)
       : basic_config_map(context.get_executor(), std::move(o)) {}
   // On one thread of its own, for hosts without an event loop. Use start() and wait().
   explicit basic_config_map(options o);

@@ -12,43 +12,43 @@ namespace confman {
 
 enum class errc {
   // Certainly not applied: safe to try again.
-  not_leader = 1,     // this node doesn't lead and must not forward
-  no_leader,          // no leader was known in time
-  busy,               // a bounded queue is full; retry later
-  stopped,            // the map isn't running, or is shutting down
-  would_deadlock,     // a blocking call on the thread that must complete it
+  not_leader = 1,  // this node doesn't lead and must not forward
+  no_leader,       // no leader was known in time
+  busy,            // a bounded queue is full; retry later
+  stopped,         // the map isn't running, or is shutting down
+  would_deadlock,  // a blocking call on the thread that must complete it
   // The write may or may not have been applied.
-  outcome_unknown,    // the leader changed or the deadline passed while the write was under way
-  timed_out,          // a read's deadline passed
+  outcome_unknown,  // the leader changed or the deadline passed while the write was under way
+  timed_out,        // a read's deadline passed
   // Refused input.
   key_empty,
-  key_not_a_path,     // keys start with '/'
+  key_not_a_path,  // keys start with '/'
   key_has_nul,
   key_too_long,
   value_too_large,
   bad_option,
-  bad_command,        // an entry or forwarded command that can't be decoded
+  bad_command,  // an entry or forwarded command that can't be decoded
   // Outcomes of operations.
-  compare_failed,     // compare-exchange: the key's revision was another
-  compacted,          // watch: the history no longer reaches back that far
-  watch_lagged,       // watch: the consumer was too slow, its buffer overflowed
-  revision_in_future, // watch or read: a revision that doesn't exist yet
+  compare_failed,      // compare-exchange: the key's revision was another
+  compacted,           // watch: the history no longer reaches back that far
+  watch_lagged,        // watch: the consumer was too slow, its buffer overflowed
+  revision_in_future,  // watch or read: a revision that doesn't exist yet
   // Storage.
   directory_in_use,
   wrong_cluster,      // data directory (or peer) of another cluster
   wrong_node,         // data directory of another node id
   wrong_incarnation,  // this id is bound to another data directory
   format_unsupported,
-  log_damaged,        // acknowledged data is unreadable
-  storage_failed,     // a write or sync failed: the node stops, never retries
+  log_damaged,     // acknowledged data is unreadable
+  storage_failed,  // a write or sync failed: the node stops, never retries
   // Peers and transport.
   unknown_peer,
   bad_frame,
   protocol_mismatch,
   address_in_use,
   bad_address,
-  log_diverged,       // a peer's log has another content at the same place: broken hardware or a bug
-  two_leaders,        // two nodes claim to lead one term: a node has lost its vote
+  log_diverged,  // a peer's log has another content at the same place: broken hardware or a bug
+  two_leaders,   // two nodes claim to lead one term: a node has lost its vote
 };
 
 [[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;
@@ -73,8 +73,10 @@ struct failure {
 template <class T>
 class result {
  public:
-  result(T value) : state_(std::in_place_index<0>, std::move(value)) {}        // NOLINT(google-explicit-constructor)
-  result(failure error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
+  result(T value)
+      : state_(std::in_place_index<0>, std::move(value)) {}  // NOLINT(google-explicit-constructor)
+  result(failure error)
+      : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT(google-explicit-constructor)
 
   [[nodiscard]] explicit operator bool() const noexcept { return state_.index() == 0; }
   [[nodiscard]] T& operator*() & { return std::get<0>(state_); }

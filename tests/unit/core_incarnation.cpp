@@ -69,6 +69,17 @@ TEST_CASE("an unbound peer is bound by its first acknowledgement, and counts fro
   CHECK(node->log().last_index() == log_index(2));  // bound once
 }
 
+TEST_CASE("a peer that names no data directory is not bound and never counts") {
+  test_node node(1, voters(3));
+  lead(node);
+  CHECK_FALSE(node.receive(3, 1, append_ok{log_index(1)}, incarnation_id{}));
+  node.work();
+  CHECK_FALSE(node->members().find_member(node_id(3))->incarnation);
+  CHECK(node->commit() == log_index(0));
+  CHECK_FALSE(node.receive(2, 1, append_ok{log_index(1)}));
+  CHECK(node->commit() == log_index(1));
+}
+
 TEST_CASE("heartbeat answers and rejections bind nobody") {
   test_node node(1, voters(3));
   lead(node);

@@ -1,4 +1,5 @@
-// The chain hash: h(i) = H(h(i-1), term, type, payload). Not cryptographic: it finds accidents, not attackers.
+// The chain hash: h(i) = H(h(i-1), term, type, payload). Not cryptographic: it finds accidents, not
+// attackers.
 #pragma once
 
 #include <bit>
@@ -36,10 +37,12 @@ namespace detail {
   const char* at = payload.data();
   std::size_t left = payload.size();
   for (; left >= 16; at += 16, left -= 16)
-    h = detail::fold_multiply(detail::load_little_endian(at) ^ h ^ k0, detail::load_little_endian(at + 8) ^ k1);
+    h = detail::fold_multiply(detail::load_little_endian(at) ^ h ^ k0,
+                              detail::load_little_endian(at + 8) ^ k1);
   char tail[16] = {};
   if (left != 0) std::memcpy(tail, at, left);
-  h = detail::fold_multiply(detail::load_little_endian(tail) ^ h ^ k1, detail::load_little_endian(tail + 8) ^ k0);
+  h = detail::fold_multiply(detail::load_little_endian(tail) ^ h ^ k1,
+                            detail::load_little_endian(tail + 8) ^ k0);
   return chain_hash(detail::fold_multiply(h ^ payload.size(), k0));
 }
 

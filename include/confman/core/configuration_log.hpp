@@ -1,17 +1,18 @@
-// The configurations in the log. One is effective as soon as it is appended and gone when truncated (thesis, 4.1).
+// The configurations in the log. One is effective as soon as it is appended and gone when truncated
+// (thesis, 4.1).
 #pragma once
 
 #include <utility>
 #include <vector>
 
 #include "confman/core/configuration.hpp"
-#include "confman/error.hpp"
 #include "confman/core/shared_bytes.hpp"
+#include "confman/error.hpp"
 
 namespace confman {
 
-// The payload of a configuration entry: format byte 1, then for each of the three lists a count (u32) and for each
-// member id and incarnation (u64 each), little-endian.
+// The payload of a configuration entry: format byte 1, then for each of the three lists a count (u32) and for
+// each member id and incarnation (u64 each), little-endian.
 [[nodiscard]] CONFMAN_DECL shared_bytes encode_configuration(const configuration& members);
 // errc::bad_command when the bytes aren't a configuration; takes no memory before a length is checked.
 [[nodiscard]] CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes);

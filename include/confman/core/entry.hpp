@@ -15,8 +15,9 @@ enum class entry_type : std::uint8_t {
   configuration = 2,  // an encoded configuration, effective as soon as it is appended (thesis, 4.1)
 };
 
-// Invariant: hash == extend_chain(hash of the entry before, term, type, payload). Equal (index, term) therefore
-// means equal hash on every replica (log matching, paper 5.3), which is cheap to check and is checked.
+// Invariant: hash == extend_chain(hash of the entry before, term, type, payload). Equal (index, term)
+// therefore means equal hash on every replica (log matching, paper 5.3), which is cheap to check and is
+// checked.
 struct entry {
   term_t term;
   log_index index;
@@ -28,6 +29,8 @@ struct entry {
 };
 
 // What an entry counts for in every limit given in bytes: its payload and what carries it.
-[[nodiscard]] inline std::size_t cost(const entry& e) noexcept { return e.payload.size() + sizeof(entry); }
+[[nodiscard]] inline std::size_t cost(const entry& e) noexcept {
+  return e.payload.size() + sizeof(entry);
+}
 
 }  // namespace confman

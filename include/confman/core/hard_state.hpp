@@ -1,4 +1,5 @@
-// What a node must find again after a crash (paper, figure 2 "persistent state"), and how it gets to the disk.
+// What a node must find again after a crash (paper, figure 2 "persistent state"), and how it gets to the
+// disk.
 #pragma once
 
 #include <optional>
@@ -10,7 +11,8 @@
 namespace confman {
 
 // term and vote are saved together in one record: after a crash either the old pair or the new pair is found.
-// commit is a hint that rides along (never worth a sync of its own): it lets a restarted node serve local reads.
+// commit is a hint that rides along (never worth a sync of its own): it lets a restarted node serve local
+// reads.
 struct hard_state {
   term_t term;
   node_id vote;
@@ -20,7 +22,8 @@ struct hard_state {
 };
 
 // One step of the ordered write stream. Within a batch the order is: truncate, then entries, then hard state.
-// Storage completes batches in order of `seq`; acknowledging a batch means everything up to it survives a crash.
+// Storage completes batches in order of `seq`; acknowledging a batch means everything up to it survives a
+// crash.
 struct write_batch {
   write_seq seq;
   std::optional<log_index> truncate_from;  // entries from this index on are void

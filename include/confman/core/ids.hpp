@@ -36,15 +36,16 @@ class tagged {
   rep value_ = 0;
 };
 
-using term_t = tagged<struct term_tag>;                // Raft's generation clock; 0 is before the first election
-using log_index = tagged<struct log_index_tag>;        // place in the log; the first entry is 1, 0 is "none"
-using node_id = tagged<struct node_id_tag>;            // a member of the cluster; 0 is "none"
-using group_id = tagged<struct group_id_tag>;          // one Raft group; many may share a process
-using cluster_id = tagged<struct cluster_id_tag>;      // drawn once per cluster, so that two can't mix
-using incarnation_id = tagged<struct incarnation_tag>; // drawn once per data directory: a wiped disk gets another
-using write_seq = tagged<struct write_seq_tag>;        // place in a node's ordered stream of storage writes
-using read_id = tagged<struct read_id_tag>;            // names one read request between runtime and core
-using chain_hash = tagged<struct chain_hash_tag>;      // hash of the log up to and including an entry
+using term_t = tagged<struct term_tag>;            // Raft's generation clock; 0 is before the first election
+using log_index = tagged<struct log_index_tag>;    // place in the log; the first entry is 1, 0 is "none"
+using node_id = tagged<struct node_id_tag>;        // a member of the cluster; 0 is "none"
+using group_id = tagged<struct group_id_tag>;      // one Raft group; many may share a process
+using cluster_id = tagged<struct cluster_id_tag>;  // drawn once per cluster, so that two can't mix
+using incarnation_id =
+    tagged<struct incarnation_tag>;                // drawn once per data directory: a wiped disk gets another
+using write_seq = tagged<struct write_seq_tag>;    // place in a node's ordered stream of storage writes
+using read_id = tagged<struct read_id_tag>;        // names one read request between runtime and core
+using chain_hash = tagged<struct chain_hash_tag>;  // hash of the log up to and including an entry
 
 // What a client holds: the place in the log of the write it saw. Ordered as Raft orders logs (paper, 5.4.1).
 struct version {
@@ -63,5 +64,7 @@ struct version {
 
 template <class Tag>
 struct std::hash<confman::tagged<Tag>> {
-  std::size_t operator()(confman::tagged<Tag> id) const noexcept { return std::hash<std::uint64_t>{}(id.value()); }
+  std::size_t operator()(confman::tagged<Tag> id) const noexcept {
+    return std::hash<std::uint64_t>{}(id.value());
+  }
 };

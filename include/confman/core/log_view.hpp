@@ -26,7 +26,9 @@ class log_view {
   [[nodiscard]] version last() const noexcept {
     return entries_.empty() ? base_ : version{entries_.back().term, entries_.back().index};
   }
-  [[nodiscard]] chain_hash last_hash() const noexcept { return entries_.empty() ? base_hash_ : entries_.back().hash; }
+  [[nodiscard]] chain_hash last_hash() const noexcept {
+    return entries_.empty() ? base_hash_ : entries_.back().hash;
+  }
 
   // Precondition: first_index() <= i <= last_index().
   [[nodiscard]] const entry& at(log_index i) const noexcept {
@@ -46,8 +48,8 @@ class log_view {
   }
   [[nodiscard]] bool matches(version place) const noexcept { return term_at(place.index) == place.term; }
 
-  // The last place not after `limit.index` whose term is not above `limit.term`: where a log of that shape may
-  // still agree with this one. Skips whole terms instead of single entries (paper, 5.3, end).
+  // The last place not after `limit.index` whose term is not above `limit.term`: where a log of that shape
+  // may still agree with this one. Skips whole terms instead of single entries (paper, 5.3, end).
   [[nodiscard]] version last_agreeing(version limit) const noexcept {
     const log_index end = std::min(limit.index, last_index());
     if (end <= base_.index) return base_;

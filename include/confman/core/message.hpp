@@ -29,23 +29,24 @@ struct vote_response {
 
 // AppendEntries with entries, or a probe without (paper, figure 2).
 struct append_request {
-  version previous;              // place just before `entries`
-  chain_hash previous_hash;      // the leader's chain hash there
-  log_index commit;              // the leader's commit index
-  std::vector<entry> entries;    // consecutive, from previous.index + 1
+  version previous;            // place just before `entries`
+  chain_hash previous_hash;    // the leader's chain hash there
+  log_index commit;            // the leader's commit index
+  std::vector<entry> entries;  // consecutive, from previous.index + 1
 };
 // Everything up to `match` equals the leader's log and is durable at the sender.
 struct append_ok {
   log_index match;
 };
-// The sender has no entry `rejected` of the term the leader named. `hint` is the last place at which the two logs
-// may still agree, found by skipping a whole term at a time (paper, 5.3, end).
+// The sender has no entry `rejected` of the term the leader named. `hint` is the last place at which the two
+// logs may still agree, found by skipping a whole term at a time (paper, 5.3, end).
 struct append_reject {
   log_index rejected;
   version hint;
 };
 
-// I still lead. `commit` never exceeds what the receiver is known to hold. `round` numbers the read-index rounds.
+// I still lead. `commit` never exceeds what the receiver is known to hold. `round` numbers the read-index
+// rounds.
 struct heartbeat {
   log_index commit;
   std::uint64_t round = 0;
@@ -75,8 +76,8 @@ struct refused {
   incarnation_id bound;
 };
 
-// A write offered to a follower, passed to the leader of the envelope's term, once. `request` never repeats per
-// sender, across restarts: the leader drops duplicates, and other terms don't accept it at all.
+// A write offered to a follower, passed to the leader of the envelope's term, once. `request` never repeats
+// per sender, across restarts: the leader drops duplicates, and other terms don't accept it at all.
 struct forward_request {
   std::uint64_t request = 0;
   shared_bytes command;

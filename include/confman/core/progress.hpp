@@ -8,7 +8,8 @@
 
 namespace confman {
 
-// The appends that are on their way to one follower, bounded in number and bytes (thesis, 10.2.1: pipelining).
+// The appends that are on their way to one follower, bounded in number and bytes (thesis, 10.2.1:
+// pipelining).
 class replication_window {
  public:
   [[nodiscard]] std::size_t count() const noexcept { return sent_.size(); }
@@ -51,11 +52,11 @@ struct progress {
   log_index next{1};
   progress_state state = progress_state::probe;
   replication_window window;
-  bool probe_sent = false;     // probe: wait for an answer or the next heartbeat's
-  bool verify = false;         // replicate: no news since the last heartbeat, something may be lost
+  bool probe_sent = false;  // probe: wait for an answer or the next heartbeat's
+  bool verify = false;      // replicate: no news since the last heartbeat, something may be lost
   log_index match_at_heartbeat;
-  log_index told_commit;       // the highest commit index this follower has been told
-  std::uint64_t round = 0;     // the highest read-index round it answered
+  log_index told_commit;    // the highest commit index this follower has been told
+  std::uint64_t round = 0;  // the highest read-index round it answered
   bool recently_active = false;
 
   void become_probe(log_index from) noexcept {

@@ -10,7 +10,9 @@
 
 namespace confman {
 
-[[nodiscard]] constexpr std::size_t majority(std::size_t voters) noexcept { return voters / 2 + 1; }
+[[nodiscard]] constexpr std::size_t majority(std::size_t voters) noexcept {
+  return voters / 2 + 1;
+}
 
 // The largest value that a majority of `voters` has reached; `reached(member)` tells how far one has come.
 // Precondition: voters is not empty.

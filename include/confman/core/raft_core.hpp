@@ -22,17 +22,16 @@ namespace confman {
 // No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.
 inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 
-// Inputs go in through the member functions, work comes out of take_ready(); nothing else happens in between. The
-// core never blocks, reads no clock (time is ticks) and rolls no die but the seeded one.
+// Inputs go in through the member functions, work comes out of take_ready(); nothing else happens in between.
+// The core never blocks, reads no clock (time is ticks) and rolls no die but the seeded one.
 //
 // Thread safety: none; one owner calls it. Errors returned are about the one input, the core stays usable.
 //
 // Which role handles which message; everything else is ignored on purpose (o):
 //
 //                        follower   pre-candidate   candidate   leader
-//   pre_vote_request        x             x             x          x   refused by who hears a leader, or is one
-//   pre_vote_response       o             x             o          o
-//   vote_request            x             x             x          x
+//   pre_vote_request        x             x             x          x   refused by who hears a leader, or is
+//   one pre_vote_response       o             x             o          o vote_request            x x x x
 //   vote_response           o             o             x          o
 //   append_request          x       x, as follower  x, as follower  errc::two_leaders
 //   append_ok/_reject       o             o             o          x
@@ -51,14 +50,14 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //   4. at most one vote per term.
 class raft_core {
  public:
-  // A core that continues from what storage recovered; `bootstrap` is the configuration before the first entry.
-  // Precondition: options are valid, recovered.entries are consecutive from 1.
+  // A core that continues from what storage recovered; `bootstrap` is the configuration before the first
+  // entry. Precondition: options are valid, recovered.entries are consecutive from 1.
   CONFMAN_DECL raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered);
 
   // --- inputs ---
 
-  // A message from a peer. errc::wrong_cluster, unknown_peer, wrong_incarnation, two_leaders, log_diverged, bad_command: the
-  // message was not accepted and changed nothing.
+  // A message from a peer. errc::wrong_cluster, unknown_peer, wrong_incarnation, two_leaders, log_diverged,
+  // bad_command: the message was not accepted and changed nothing.
   CONFMAN_DECL std::error_code step(message&& m);
   // One unit of time passed.
   CONFMAN_DECL void tick();
@@ -69,8 +68,8 @@ class raft_core {
   };
   // Appends a command to the leader's log. It is committed when applied at `at` with the same term.
   CONFMAN_DECL proposed propose(shared_bytes command);
-  // Asks for a read index; the answer comes in ready.reads. Kept across changes of leader until answered: who asked
-  // keeps the deadline. errc::busy when too many wait.
+  // Asks for a read index; the answer comes in ready.reads. Kept across changes of leader until answered: who
+  // asked keeps the deadline. errc::busy when too many wait.
   CONFMAN_DECL std::error_code read(read_id id);
   // Everything up to this write survives a crash.
   CONFMAN_DECL void persisted(write_seq seq);
@@ -82,7 +81,8 @@ class raft_core {
   // --- output ---
 
   [[nodiscard]] CONFMAN_DECL bool has_ready(bool storage_idle) const;
-  // Takes the work to be done. With storage_idle false no write is taken: what arrives meanwhile joins the next one.
+  // Takes the work to be done. With storage_idle false no write is taken: what arrives meanwhile joins the
+  // next one.
   [[nodiscard]] CONFMAN_DECL ready take_ready(bool storage_idle);
 
   // --- observers ---
@@ -98,7 +98,9 @@ class raft_core {
   [[nodiscard]] const configuration& members() const noexcept { return configurations_.effective(); }
   [[nodiscard]] const raft_options& options() const noexcept { return options_; }
   // A leader that has committed an entry of its own term: it knows the commit index (paper, 8).
-  [[nodiscard]] bool leads_surely() const noexcept { return is_leader() && log_.term_at(state_.commit) == state_.term; }
+  [[nodiscard]] bool leads_surely() const noexcept {
+    return is_leader() && log_.term_at(state_.commit) == state_.term;
+  }
   // The member that refused this data directory, if one did.
   [[nodiscard]] node_id refused_by() const noexcept { return refused_by_; }
   // A leader's view of one follower; null elsewhere.
@@ -200,7 +202,7 @@ class raft_core {
   log_index applied_;       // executed by the state machine
   log_index apply_handed_;  // given out to be executed
   std::size_t uncommitted_bytes_ = 0;
-  std::uint32_t election_elapsed_ = 0;   // ticks since a leader was heard, a vote granted, or a campaign began
+  std::uint32_t election_elapsed_ = 0;  // ticks since a leader was heard, a vote granted, or a campaign began
   std::uint32_t election_timeout_ = 0;
   std::uint32_t heartbeat_elapsed_ = 0;
   std::vector<read_id> new_reads_;
@@ -218,8 +220,8 @@ class raft_core {
 }  // namespace confman
 
 #if !defined(CONFMAN_COMPILED)
-#include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/election.ipp"
-#include "confman/core/impl/replication.ipp"
+#include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
+#include "confman/core/impl/replication.ipp"
 #endif

@@ -1,5 +1,5 @@
-// Linearizable reads without a log entry (thesis, 6.4): the leader notes its commit index, confirms by one round of
-// heartbeats that it still leads, and only then answers. Many reads share a round.
+// Linearizable reads without a log entry (thesis, 6.4): the leader notes its commit index, confirms by one
+// round of heartbeats that it still leads, and only then answers. Many reads share a round.
 #pragma once
 
 #include <deque>
@@ -81,7 +81,8 @@ class follower_reads {
     waiting_.emplace(++context_, std::move(ids));
     return context_;
   }
-  // The reads that an answer to `context` answers: its own, and those asked before, since the index was taken later.
+  // The reads that an answer to `context` answers: its own, and those asked before, since the index was taken
+  // later.
   [[nodiscard]] std::vector<read_id> answered(std::uint64_t context) {
     const auto it = waiting_.find(context);
     return it == waiting_.end() ? std::vector<read_id>{} : take_until(std::next(it));
@@ -93,7 +94,8 @@ class follower_reads {
 
   std::vector<read_id> take_until(questions::iterator end) {
     std::vector<read_id> all;
-    for (auto it = waiting_.begin(); it != end; ++it) all.insert(all.end(), it->second.begin(), it->second.end());
+    for (auto it = waiting_.begin(); it != end; ++it)
+      all.insert(all.end(), it->second.begin(), it->second.end());
     waiting_.erase(waiting_.begin(), end);
     size_ -= all.size();
     return all;

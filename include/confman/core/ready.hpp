@@ -17,8 +17,8 @@ struct read_answer {
   log_index index;
 };
 
-// One batch of work. The parts may be done in any order and in parallel: whatever must wait for the disk is held
-// back inside the core until persisted() says so.
+// One batch of work. The parts may be done in any order and in parallel: whatever must wait for the disk is
+// held back inside the core until persisted() says so.
 struct ready {
   std::vector<message> messages;
   write_batch write;  // empty() when there is nothing to write, or storage was said to be occupied
@@ -32,19 +32,19 @@ struct raft_options {
   cluster_id cluster;
   group_id group;
   node_id self;
-  incarnation_id incarnation;             // of this data directory
-  std::uint64_t boot = 1;                 // counts this directory's starts; makes request ids unique
-  std::uint64_t seed = 1;                 // for election timeouts; should differ per node
-  std::uint32_t heartbeat_ticks = 5;      // a leader speaks at least this often
-  std::uint32_t election_ticks = 30;      // timeouts are drawn from [election_ticks, 2 * election_ticks)
-  std::size_t max_append_bytes = 1 << 20; // of entries in one append (a single larger entry still goes)
+  incarnation_id incarnation;              // of this data directory
+  std::uint64_t boot = 1;                  // counts this directory's starts; makes request ids unique
+  std::uint64_t seed = 1;                  // for election timeouts; should differ per node
+  std::uint32_t heartbeat_ticks = 5;       // a leader speaks at least this often
+  std::uint32_t election_ticks = 30;       // timeouts are drawn from [election_ticks, 2 * election_ticks)
+  std::size_t max_append_bytes = 1 << 20;  // of entries in one append (a single larger entry still goes)
   std::size_t max_append_entries = 4096;
-  std::size_t max_window_appends = 256;   // appends on their way to one follower
+  std::size_t max_window_appends = 256;  // appends on their way to one follower
   std::size_t max_window_bytes = 16 << 20;
   std::size_t max_uncommitted_entries = 1 << 16;
   std::size_t max_uncommitted_bytes = 256 << 20;
   std::size_t max_pending_reads = 1 << 16;
-  std::size_t max_apply_entries = 4096;   // in one ready, so that a long replay doesn't silence a node
+  std::size_t max_apply_entries = 4096;  // in one ready, so that a long replay doesn't silence a node
 };
 
 }  // namespace confman

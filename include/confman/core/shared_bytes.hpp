@@ -1,4 +1,5 @@
-// Immutable bytes with shared ownership: one allocation carries a payload from the socket through the log to the map.
+// Immutable bytes with shared ownership: one allocation carries a payload from the socket through the log to
+// the map.
 #pragma once
 
 #include <atomic>
@@ -48,7 +49,8 @@ class shared_bytes {
   };
 
   shared_bytes() noexcept = default;
-  shared_bytes(const shared_bytes& other) noexcept : block_(other.block_), data_(other.data_), size_(other.size_) {
+  shared_bytes(const shared_bytes& other) noexcept
+      : block_(other.block_), data_(other.data_), size_(other.size_) {
     if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
   }
   shared_bytes(shared_bytes&& other) noexcept
@@ -82,7 +84,9 @@ class shared_bytes {
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
   [[nodiscard]] std::string_view view() const noexcept { return {data_, size_}; }
 
-  friend bool operator==(const shared_bytes& a, const shared_bytes& b) noexcept { return a.view() == b.view(); }
+  friend bool operator==(const shared_bytes& a, const shared_bytes& b) noexcept {
+    return a.view() == b.view();
+  }
 
  private:
   static void release(block* b) noexcept {

@@ -38,7 +38,8 @@ class write_window {
   }
 
   // The write after which all that holds now is durable; nothing if it already is.
-  [[nodiscard]] std::optional<write_seq> barrier(const log_view& log, const hard_state& state) const noexcept {
+  [[nodiscard]] std::optional<write_seq> barrier(const log_view& log,
+                                                 const hard_state& state) const noexcept {
     if (dirty(log, state)) return next_seq_;
     if (!in_flight_.empty()) return in_flight_.back().seq;
     return std::nullopt;

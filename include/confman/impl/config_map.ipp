@@ -73,6 +73,8 @@ CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind ki
   return encode(command);
 }
 
-[[noreturn]] CONFMAN_DECL void throw_failure(const failure& error) { throw std::system_error(error.code, error.what); }
+[[noreturn]] CONFMAN_DECL void throw_failure(const failure& error) {
+  throw std::system_error(error.code, error.what);
+}
 
 }  // namespace confman::detail

@@ -14,15 +14,14 @@ basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, o
                                         })) {}
 
 template <class Transport, class Storage>
-template <class... TransportArguments>
-requires(sizeof...(TransportArguments) >
-         0) basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o,
-                                                                   TransportArguments&... transport_arguments)
+template <class First, class... Others>
+basic_config_map<Transport, Storage>::basic_config_map(executor_type executor, options o,
+                                                       First& transport_argument, Others&... others)
     : options_(std::move(o)),
       node_(std::make_shared<node_type>(
           std::move(executor), detail::translate(options_),
-          [self = node_id(options_.self), &transport_arguments...](executor_type queue) {
-            return std::make_unique<Transport>(transport_arguments..., self, std::move(queue));
+          [self = node_id(options_.self), &transport_argument, &others...](executor_type queue) {
+            return std::make_unique<Transport>(transport_argument, others..., self, std::move(queue));
           })) {}
 
 template <class Transport, class Storage>

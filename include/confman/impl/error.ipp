@@ -14,43 +14,74 @@ class category_t final : public std::error_category {
  private:
   static const char* text(errc e) {
     switch (e) {
-      case errc::not_leader: return "this node is not the leader: send the write to the leader, or allow forwarding";
-      case errc::no_leader: return "no leader is known: a majority of the members must run and reach each other";
-      case errc::busy: return "a bounded queue is full: certainly not applied, retry later";
-      case errc::stopped: return "the map is not running or is shutting down";
+      case errc::not_leader:
+        return "this node is not the leader: send the write to the leader, or allow forwarding";
+      case errc::no_leader:
+        return "no leader is known: a majority of the members must run and reach each other";
+      case errc::busy:
+        return "a bounded queue is full: certainly not applied, retry later";
+      case errc::stopped:
+        return "the map is not running or is shutting down";
       case errc::would_deadlock:
-        return "a blocking call on the thread that completes it: use the async form here, or call from another thread";
+        return "a blocking call on the thread that completes it: use the async form here, or call from "
+               "another thread";
       case errc::outcome_unknown:
-        return "the leader changed or the deadline passed while the write was under way: it may or may not have been "
+        return "the leader changed or the deadline passed while the write was under way: it may or may not "
+               "have been "
                "applied; read the key before retrying";
-      case errc::timed_out: return "the deadline passed: a majority could not be reached in time";
-      case errc::key_empty: return "the key is empty: keys are paths such as /billing/timeout_ms";
-      case errc::key_not_a_path: return "the key does not start with '/': keys are paths such as /billing/timeout_ms";
-      case errc::key_has_nul: return "the key contains a NUL byte: remove it";
-      case errc::key_too_long: return "the key is longer than options.max_key_bytes";
-      case errc::value_too_large: return "the value is larger than options.max_value_bytes";
-      case errc::bad_option: return "an option has an impossible value";
-      case errc::bad_command: return "a command could not be decoded";
-      case errc::compare_failed: return "the key's revision is not the expected one: read it again and retry";
-      case errc::compacted: return "the history no longer reaches back to that revision: read the prefix, then watch on";
-      case errc::watch_lagged: return "the watch fell behind and its buffer overflowed: read the prefix, then watch on";
-      case errc::revision_in_future: return "that revision does not exist yet on this cluster";
-      case errc::directory_in_use: return "the data directory is used by another process";
-      case errc::wrong_cluster: return "the data directory or peer belongs to another cluster";
-      case errc::wrong_node: return "the data directory belongs to another node id";
+      case errc::timed_out:
+        return "the deadline passed: a majority could not be reached in time";
+      case errc::key_empty:
+        return "the key is empty: keys are paths such as /billing/timeout_ms";
+      case errc::key_not_a_path:
+        return "the key does not start with '/': keys are paths such as /billing/timeout_ms";
+      case errc::key_has_nul:
+        return "the key contains a NUL byte: remove it";
+      case errc::key_too_long:
+        return "the key is longer than options.max_key_bytes";
+      case errc::value_too_large:
+        return "the value is larger than options.max_value_bytes";
+      case errc::bad_option:
+        return "an option has an impossible value";
+      case errc::bad_command:
+        return "a command could not be decoded";
+      case errc::compare_failed:
+        return "the key's revision is not the expected one: read it again and retry";
+      case errc::compacted:
+        return "the history no longer reaches back to that revision: read the prefix, then watch on";
+      case errc::watch_lagged:
+        return "the watch fell behind and its buffer overflowed: read the prefix, then watch on";
+      case errc::revision_in_future:
+        return "that revision does not exist yet on this cluster";
+      case errc::directory_in_use:
+        return "the data directory is used by another process";
+      case errc::wrong_cluster:
+        return "the data directory or peer belongs to another cluster";
+      case errc::wrong_node:
+        return "the data directory belongs to another node id";
       case errc::wrong_incarnation:
         return "this node id is bound to another data directory: the disk was wiped or replaced";
-      case errc::format_unsupported: return "the file has a format version that this build does not read";
-      case errc::log_damaged: return "acknowledged data in the log is damaged";
-      case errc::storage_failed: return "a write or sync of the log failed: the node has stopped";
-      case errc::unknown_peer: return "a peer that is not a member of this cluster";
-      case errc::bad_frame: return "a malformed frame was received";
-      case errc::protocol_mismatch: return "the peer speaks another protocol version";
-      case errc::address_in_use: return "the listen address is in use";
-      case errc::bad_address: return "the address is not of the form host:port";
+      case errc::format_unsupported:
+        return "the file has a format version that this build does not read";
+      case errc::log_damaged:
+        return "acknowledged data in the log is damaged";
+      case errc::storage_failed:
+        return "a write or sync of the log failed: the node has stopped";
+      case errc::unknown_peer:
+        return "a peer that is not a member of this cluster";
+      case errc::bad_frame:
+        return "a malformed frame was received";
+      case errc::protocol_mismatch:
+        return "the peer speaks another protocol version";
+      case errc::address_in_use:
+        return "the listen address is in use";
+      case errc::bad_address:
+        return "the address is not of the form host:port";
       case errc::two_leaders:
-        return "two nodes claim to lead one term: a data directory was restored or shared, see the nodes' logs";
-      case errc::log_diverged: return "a peer's log differs at the same place: suspect hardware, then report a bug";
+        return "two nodes claim to lead one term: a data directory was restored or shared, see the nodes' "
+               "logs";
+      case errc::log_diverged:
+        return "a peer's log differs at the same place: suspect hardware, then report a bug";
     }
     return "unknown confman error";
   }

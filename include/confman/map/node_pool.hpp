@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <utility>
 #include <vector>
 
 #include "confman/config.hpp"
@@ -74,7 +73,7 @@ class node_pool {
   std::size_t chunk_bytes_ = 0;
   std::size_t bytes_in_use_ = 0;
   std::size_t blocks_in_use_ = 0;
-  std::vector<std::pair<void*, bool>> chunks_;
+  std::vector<void*> chunks_;
 };
 
 }  // namespace confman::detail

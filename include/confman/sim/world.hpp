@@ -84,6 +84,7 @@ class world {
   void heal(node& n);
   void heal_quorum();
   void check_liveness();
+  void check_stability();
   void converge();
   [[nodiscard]] bool converged();
 

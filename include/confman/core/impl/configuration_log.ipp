@@ -55,7 +55,8 @@ CONFMAN_DECL shared_bytes encode_configuration(const configuration& members) {
 }
 
 CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes) {
-  const failure bad(errc::bad_command, "configuration entry: malformed, or of a format this build doesn't know");
+  const failure bad(errc::bad_command,
+                    "configuration entry: malformed, or of a format this build doesn't know");
   if (bytes.empty() || bytes.front() != detail::configuration_format) return bad;
   bytes.remove_prefix(1);
   configuration members;

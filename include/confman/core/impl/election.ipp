@@ -27,7 +27,8 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   }
   leader_ = leader;
   role_.emplace<follower_role>();
-  // A higher term alone doesn't put off our own campaign: a candidate that can't win must not keep us from trying.
+  // A higher term alone doesn't put off our own campaign: a candidate that can't win must not keep us from
+  // trying.
   if (leader || was_leader) reset_election_timer();
 }
 
@@ -84,8 +85,9 @@ CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
     if (id == options_.self) p.match = writes_.stable();
     self.peers.push_back(std::move(p));
   }
-  // The first entry of a term commits all before it (paper, 5.4.2, figure 8). In the first term of a cluster it
-  // also binds the data directories that elected this leader: nothing is ever committed before a majority is bound.
+  // The first entry of a term commits all before it (paper, 5.4.2, figure 8). In the first term of a cluster
+  // it also binds the data directories that elected this leader: nothing is ever committed before a majority
+  // is bound.
   if (bound) {
     append(entry_type::configuration, encode_configuration(members_now));
     configurations_.append(log_.last_index(), std::move(members_now));
@@ -96,7 +98,8 @@ CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
 }
 
 CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
-  // Check-quorum (thesis, 6.2): a leader that a majority doesn't answer steps down, so that clients look elsewhere.
+  // Check-quorum (thesis, 6.2): a leader that a majority doesn't answer steps down, so that clients look
+  // elsewhere.
   if (++self.quorum_elapsed < options_.election_ticks) return;
   self.quorum_elapsed = 0;
   const bool reached = count_votes(members(), [&](const member& m) {
@@ -118,15 +121,21 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_respon
   if (!self || body.campaign_term != state_.term + 1) return {};
   self->answers.record(m.from, m.incarnation, body.granted);
   switch (self->answers.count(members())) {
-    case vote_result::won: become_candidate(); break;
-    case vote_result::lost: become_follower(state_.term, node_id{}); break;
-    case vote_result::pending: break;
+    case vote_result::won:
+      become_candidate();
+      break;
+    case vote_result::lost:
+      become_follower(state_.term, node_id{});
+      break;
+    case vote_result::pending:
+      break;
   }
   return {};
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& body) {
-  // One vote per term, first come first served, and only for a log at least as up to date (paper, 5.2, 5.4.1).
+  // One vote per term, first come first served, and only for a log at least as up to date
+  // (paper, 5.2, 5.4.1).
   const bool free = !state_.vote || state_.vote == m.from;
   const bool grant = free && !leader_ && up_to_date(body.last);
   if (!grant) {
@@ -149,8 +158,11 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_response& 
       become_leader(granted);
       break;
     }
-    case vote_result::lost: become_follower(state_.term, node_id{}); break;
-    case vote_result::pending: break;
+    case vote_result::lost:
+      become_follower(state_.term, node_id{});
+      break;
+    case vote_result::pending:
+      break;
   }
   return {};
 }

@@ -4,7 +4,8 @@
 
 namespace confman {
 
-CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered)
+CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration bootstrap,
+                                  recovered_log recovered)
     : options_(options),
       random_(options.seed),
       state_(recovered.state),
@@ -13,12 +14,13 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
       follower_reads_(options.boot) {
   for (entry& e : recovered.entries) {
     if (e.type == entry_type::configuration)
-      if (auto members = decode_configuration(e.payload.view())) configurations_.append(e.index, *std::move(members));
+      if (auto members = decode_configuration(e.payload.view()))
+        configurations_.append(e.index, *std::move(members));
     uncommitted_bytes_ += e.index > state_.commit ? cost(e) : 0;
     log_.append(std::move(e));
   }
-  // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of either, and
-  // no vote of that term was given: it would have been durable in a write before.
+  // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of
+  // either, and no vote of that term was given: it would have been durable in a write before.
   if (log_.last().term > state_.term) {
     state_.term = log_.last().term;
     state_.vote = node_id{};
@@ -53,13 +55,14 @@ CONFMAN_DECL std::error_code raft_core::step(message&& m) {
   return error;
 }
 
-// Terms are compared once, before dispatch (paper, figure 2, "Rules for Servers"). False: the message ends here.
+// Terms are compared once, before dispatch (paper, figure 2, "Rules for Servers"). False: the message ends
+// here.
 CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   const bool pre_vote = std::holds_alternative<pre_vote_request>(m.body);
   const bool vote = std::holds_alternative<vote_request>(m.body);
   if (m.term > state_.term) {
-    // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't need
-    // (leader stickiness: thesis, 4.2.3).
+    // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't
+    // need (leader stickiness: thesis, 4.2.3).
     if (pre_vote) return true;
     if (vote && hears_leader()) return false;
     become_follower(m.term, node_id{});
@@ -73,8 +76,10 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   if (std::holds_alternative<refused>(m.body)) return true;
   if (vote) send(m.from, vote_response{false});
   const bool from_leader = std::holds_alternative<append_request>(m.body) ||
-                           std::holds_alternative<heartbeat>(m.body) || std::holds_alternative<commit_notice>(m.body);
-  // A deposed leader, or one whose term a lone candidate has passed: tell it, or it would lead in vain for ever.
+                           std::holds_alternative<heartbeat>(m.body) ||
+                           std::holds_alternative<commit_notice>(m.body);
+  // A deposed leader, or one whose term a lone candidate has passed: tell it, or it would lead in vain for
+  // ever.
   if (from_leader) send(m.from, stale_term{});
   return false;
 }
@@ -133,7 +138,8 @@ CONFMAN_DECL void raft_core::unreachable(node_id peer) {
 }
 
 CONFMAN_DECL bool raft_core::has_ready(bool storage_idle) const {
-  if (!outbox_.empty() || !answered_reads_.empty() || apply_handed_ < state_.commit || reads_due()) return true;
+  if (!outbox_.empty() || !answered_reads_.empty() || apply_handed_ < state_.commit || reads_due())
+    return true;
   if (storage_idle && writes_.dirty(log_, state_)) return true;
   if (const auto* self = std::get_if<leader_role>(&role_))
     for (const progress& p : self->peers)
@@ -164,13 +170,16 @@ CONFMAN_DECL const progress* raft_core::progress_of(node_id id) const noexcept {
 }
 
 CONFMAN_DECL message raft_core::envelope(node_id to, message_body body) const {
-  return {options_.cluster, options_.group, options_.self, to, options_.incarnation, state_.term, std::move(body)};
+  return {options_.cluster,     options_.group, options_.self,  to,
+          options_.incarnation, state_.term,    std::move(body)};
 }
 
-CONFMAN_DECL void raft_core::send(node_id to, message_body body) { outbox_.push_back(envelope(to, std::move(body))); }
+CONFMAN_DECL void raft_core::send(node_id to, message_body body) {
+  outbox_.push_back(envelope(to, std::move(body)));
+}
 
-// A promise to a peer (or to ourselves): it leaves when all that holds now is durable. Held here and not in the
-// runtime, so that no runtime can send it too early.
+// A promise to a peer (or to ourselves): it leaves when all that holds now is durable. Held here and not in
+// the runtime, so that no runtime can send it too early.
 CONFMAN_DECL void raft_core::send_when_durable(node_id to, message_body body) {
   const std::optional<write_seq> after = writes_.barrier(log_, state_);
   if (!after) {
@@ -181,7 +190,8 @@ CONFMAN_DECL void raft_core::send_when_durable(node_id to, message_body body) {
   if (!held_.empty() && held_.back().after == *after && held_.back().m.to == to &&
       held_.back().m.term == state_.term && std::holds_alternative<append_ok>(body) &&
       std::holds_alternative<append_ok>(held_.back().m.body)) {
-    // One acknowledgement per write is enough: matches of one term only grow, but a late duplicate may say less.
+    // One acknowledgement per write is enough: matches of one term only grow, but a late duplicate may say
+    // less.
     auto& waiting = std::get<append_ok>(held_.back().m.body);
     waiting.match = std::max(waiting.match, std::get<append_ok>(body).match);
     return;
@@ -203,7 +213,8 @@ CONFMAN_DECL void raft_core::release_held() {
 
 CONFMAN_DECL void raft_core::check_invariants() {
   CONFMAN_ASSERT(writes_.stable() <= log_.last_index(), "stable <= last");
-  CONFMAN_ASSERT(applied_ <= state_.commit && state_.commit <= log_.last_index(), "applied <= commit <= last");
+  CONFMAN_ASSERT(applied_ <= state_.commit && state_.commit <= log_.last_index(),
+                 "applied <= commit <= last");
   CONFMAN_ASSERT(state_.term >= checked_term_, "terms never go back");
   CONFMAN_ASSERT(state_.commit >= checked_commit_, "the commit index never goes back");
   CONFMAN_ASSERT(applied_ >= checked_applied_, "the applied index never goes back");

@@ -60,8 +60,8 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_resp
   return {};
 }
 
-// Questions and answers can be lost: ask the last one again at the pace of heartbeats; its answer answers all before
-// it. A repeated answer is ignored.
+// Questions and answers can be lost: ask the last one again at the pace of heartbeats; its answer answers all
+// before it. A repeated answer is ignored.
 CONFMAN_DECL void raft_core::retry_reads() {
   if (!leader_ || !follower_reads_.waiting()) return;
   send(leader_, read_index_request{follower_reads_.latest()});

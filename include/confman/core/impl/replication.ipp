@@ -24,7 +24,8 @@ CONFMAN_DECL void raft_core::append(entry_type type, shared_bytes payload) {
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request& body) {
   if (const std::error_code error = accept_leader(m)) return error;
   if (body.previous.index < state_.commit) {
-    // Overtaken or repeated: all up to our commit index is known to agree (state machine safety, paper 5.4.3).
+    // Overtaken or repeated: all up to our commit index is known to agree (state machine safety,
+    // paper 5.4.3).
     const std::size_t known = static_cast<std::size_t>(state_.commit - body.previous.index);
     if (known >= body.entries.size()) {
       send_when_durable(m.from, append_ok{state_.commit});
@@ -37,11 +38,13 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request&
     send(m.from, append_reject{body.previous.index, log_.last_agreeing({body.previous.term, limit})});
     return {};
   }
-  // Equal (index, term) with unequal history is impossible (log matching), so the hardware or the code is broken.
+  // Equal (index, term) with unequal history is impossible (log matching), so the hardware or the code is
+  // broken.
   if (log_.hash_at(body.previous.index) != body.previous_hash) return errc::log_diverged;
   log_index match;
   if (const std::error_code error = append_from(body, match)) return error;
-  // Only what this leader has just confirmed may be committed: a longer log of ours may end in a stale suffix.
+  // Only what this leader has just confirmed may be committed: a longer log of ours may end in a stale
+  // suffix.
   commit_to(std::min(body.commit, match));
   send_when_durable(m.from, append_ok{match});
   return {};
@@ -54,7 +57,8 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
   for (const entry& e : body.entries) {
     if (e.index != match + 1 || e.term < last_term || e.term > state_.term) return errc::bad_command;
     // Before anything is removed for it: a refused append changes nothing.
-    if (e.type == entry_type::configuration && !decode_configuration(e.payload.view())) return errc::bad_command;
+    if (e.type == entry_type::configuration && !decode_configuration(e.payload.view()))
+      return errc::bad_command;
     match = e.index;
     last_term = e.term;
   }
@@ -64,7 +68,8 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
     const entry& e = body.entries[i];
     if (e.index <= log_.last_index()) {
       if (e.index <= state_.commit) return errc::log_diverged;  // a committed entry is never truncated
-      for (log_index gone = e.index; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
+      for (log_index gone = e.index; gone <= log_.last_index(); ++gone)
+        uncommitted_bytes_ -= cost(log_.at(gone));
       log_.truncate_from(e.index);
       writes_.truncated(e.index);
       configurations_.truncate_from(e.index);
@@ -99,7 +104,8 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   progress* peer = self ? self->find(m.from) : nullptr;
   if (!peer) return {};
   peer->recently_active = true;
-  // Late or repeated: what is known to match stays matched, and a probe is only answered by its own rejection.
+  // Late or repeated: what is known to match stays matched, and a probe is only answered by its own
+  // rejection.
   if (body.rejected <= peer->match) return {};
   if (peer->state == progress_state::probe && body.rejected + 1 != peer->next) return {};
   // The follower names the last place that may agree from its side; ours may be earlier (paper, 5.3, end).
@@ -109,8 +115,9 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   return {};
 }
 
-// The first data directory that speaks for an id is bound to it by an entry in the log; its acknowledgements count
-// from then on. This changes no set of voters, so it needs none of the care that a membership change needs.
+// The first data directory that speaks for an id is bound to it by an entry in the log; its acknowledgements
+// count from then on. This changes no set of voters, so it needs none of the care that a membership change
+// needs.
 CONFMAN_DECL void raft_core::bind_incarnation(progress& peer, incarnation_id incarnation) {
   if (peer.incarnation || !incarnation) return;
   peer.incarnation = incarnation;
@@ -144,7 +151,8 @@ CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcep
   if (peer.state == progress_state::probe) return !peer.probe_sent;
   if (peer.verify) return true;
   if (peer.next <= log_.last_index())
-    return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
+    return peer.window.count() < options_.max_window_appends &&
+           peer.window.bytes() < options_.max_window_bytes;
   return peer.told_commit < std::min(state_.commit, peer.match);
 }
 
@@ -170,7 +178,8 @@ CONFMAN_DECL void raft_core::send_appends(progress& peer) {
   } else if (peer.verify) {
     // An empty append at the end of what was sent: if anything before it was lost, it is rejected.
     peer.verify = false;
-    append_request probe{{*log_.term_at(peer.next - 1), peer.next - 1}, *log_.hash_at(peer.next - 1), state_.commit, {}};
+    append_request probe{
+        {*log_.term_at(peer.next - 1), peer.next - 1}, *log_.hash_at(peer.next - 1), state_.commit, {}};
     send(peer.id, std::move(probe));
   } else {
     // Nothing else is on its way: without this a follower's readers and watchers would wait for a heartbeat.
@@ -186,7 +195,8 @@ CONFMAN_DECL std::size_t raft_core::send_append(progress& peer) {
   const std::size_t available = static_cast<std::size_t>(log_.last_index() - previous);
   body.entries.reserve(std::min(available, options_.max_append_entries));
   std::size_t bytes = 0;
-  for (log_index i = peer.next; i <= log_.last_index() && body.entries.size() < options_.max_append_entries; ++i) {
+  for (log_index i = peer.next; i <= log_.last_index() && body.entries.size() < options_.max_append_entries;
+       ++i) {
     const entry& e = log_.at(i);
     if (!body.entries.empty() && bytes + cost(e) > options_.max_append_bytes) break;
     bytes += cost(e);

@@ -143,7 +143,12 @@ CONFMAN_DECL void watch_hub::dispatch() {
       history_bytes_ += cost(c);
       history_.push_back(std::move(c));
     }
-    staged_.clear();
+    // A large batch doesn't leave its room behind.
+    constexpr std::size_t kept_capacity = 64;
+    if (staged_.capacity() > kept_capacity)
+      staged_ = {};
+    else
+      staged_.clear();
     current_ = announced_.load(std::memory_order_relaxed);
     for (const watch_pointer& w : lagging) unlink(w);
     trim_history();

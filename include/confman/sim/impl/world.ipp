@@ -27,6 +27,7 @@ CONFMAN_DECL outcome world::run() {
     shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
   run_until(plan.safety, [] { return false; });
   check_liveness();
+  check_stability();
   converge();
   for (const auto& n : nodes_) {
     const disk::counters& d = n->platter().counted();
@@ -185,6 +186,25 @@ CONFMAN_DECL void world::check_liveness() {
                                               std::to_string(20 * timeout / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
                                               " of " + std::to_string(nodes_.size()));
+}
+
+// Nothing is wrong within the quorum any more, so whatever the rest sends must not depose its leader: that is
+// what pre-vote and leader stickiness are for (thesis, 4.2.3 and 9.6).
+CONFMAN_DECL void world::check_stability() {
+  const micros timeout = shared_.plan.election_timeout();
+  run_until(shared_.time.now() + 3 * timeout, [] { return false; });
+  const node* before = leader();
+  const term_t term = before ? before->core().term() : term_t{};
+  run_until(shared_.time.now() + 4 * timeout, [] { return false; });
+  const node* now = leader();
+  if (!before || now != before || now->core().term() != term)
+    shared_.log.fail(invariant::liveness,
+                     "a healed quorum of " + std::to_string(quorum_.size()) + " of " +
+                         std::to_string(nodes_.size()) + " changes its leader without need: in term " +
+                         std::to_string(term.value()) + " node " +
+                         std::to_string(before ? before->id().value() : 0) + " led, then in term " +
+                         std::to_string(now ? now->core().term().value() : 0) + " node " +
+                         std::to_string(now ? now->id().value() : 0));
 }
 
 CONFMAN_DECL bool world::converged() {
