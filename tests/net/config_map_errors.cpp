@@ -1,5 +1,5 @@
-// The errors that a user can cause: each says what, where and what to do, changes nothing on disk, and leaves the
-// process able to run another map.
+// The errors that a user can cause: each says what, where and what to do, changes nothing on disk, and leaves
+// the process able to run another map.
 #include <doctest/doctest.h>
 
 #include <sys/stat.h>
@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "lib/net_harness.hpp"
+#include "net_harness.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -97,8 +97,10 @@ TEST_CASE("each bad option ends the start with its name, and nothing is touched"
   bad([](options& o) { o.election_timeout = 1ms; }, errc::bad_option, "options.election_timeout is 1 ms");
   bad([](options& o) { o.request_timeout = 0ms; }, errc::bad_option, "options.request_timeout is 0 ms");
   bad([](options& o) { o.segment_bytes = 1; }, errc::bad_option, "options.segment_bytes is 1");
-  bad([](options& o) { o.segment_bytes = (1 << 30) + 8; }, errc::bad_option, "options.segment_bytes is 1073741832");
-  bad([](options& o) { o.max_value_bytes = 1 << 30; }, errc::bad_option, "options.max_value_bytes is 1073741824");
+  bad([](options& o) { o.segment_bytes = (1 << 30) + 8; }, errc::bad_option,
+      "options.segment_bytes is 1073741832");
+  bad([](options& o) { o.max_value_bytes = 1 << 30; }, errc::bad_option,
+      "options.max_value_bytes is 1073741824");
   bad([](options& o) { o.max_pending_requests = 0; }, errc::bad_option, "options.max_pending_requests is 0");
   p.still_works();
 }
@@ -106,8 +108,8 @@ TEST_CASE("each bad option ends the start with its name, and nothing is touched"
 TEST_CASE("a bad option reaches async_run as its error, and the context's run returns") {
   options o = memory_options();
   o.self = 9;
-  asio::io_context io;
   loopback_network network;
+  asio::io_context io;
   memory_map map(io.get_executor(), o, network);
   std::error_code ended;
   map.async_run([&](std::error_code code) { ended = code; });
@@ -290,7 +292,9 @@ TEST_CASE("a directory that can't be read or made is named with the system's rea
   p.still_works();
 }
 
-TEST_CASE("a peer that is not in the options, or of another cluster, is refused and reported, and nothing is lost") {
+TEST_CASE(
+    "a peer that is not in the options, or of another cluster, is refused and reported, and nothing is "
+    "lost") {
   const auto ports = free_ports(3);
   temporary_directory directory;
   const auto address = [&](std::size_t i) { return "127.0.0.1:" + std::to_string(ports[i]); };
@@ -306,7 +310,8 @@ TEST_CASE("a peer that is not in the options, or of another cluster, is refused 
   const auto reported = [&](errc code) {
     return eventually([&] {
       const std::lock_guard lock(mutex);
-      return std::any_of(events.begin(), events.end(), [&](const failure& f) { return f.code == code && !f.what.empty(); });
+      return std::any_of(events.begin(), events.end(),
+                         [&](const failure& f) { return f.code == code && !f.what.empty(); });
     });
   };
   {

@@ -8,7 +8,7 @@
 #include <optional>
 #include <string>
 
-#include "lib/net_harness.hpp"
+#include "net_harness.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -27,8 +27,8 @@ void leave_pending(Map& map, const std::shared_ptr<int>& token) {
 }  // namespace
 
 TEST_CASE("run() of the host's context returns after stop, with every operation completed") {
-  asio::io_context io;
   loopback_network network;
+  asio::io_context io;
   memory_map map(io.get_executor(), memory_options(1, 3), network);
   std::optional<std::error_code> ended, write, read;
   map.async_run([&](std::error_code c) { ended = c; });
@@ -68,8 +68,8 @@ TEST_CASE("stop while the storage is still being opened ends the run") {
 }
 
 TEST_CASE("a map that was never run can be destroyed, stopped, asked and watched") {
-  asio::io_context io;
   loopback_network network;
+  asio::io_context io;
   {
     memory_map map(io.get_executor(), memory_options(), network);
     map.stop();
@@ -94,7 +94,8 @@ TEST_CASE("a context destroyed with operations pending frees them without callin
       map.async_run([token](std::error_code) { FAIL("nobody runs the context any more"); });
       REQUIRE(run_until(io, [&] { return map.status().running; }));
       leave_pending(map, token);
-      (void)run_until(io, [] { return false; }, 10ms);
+      (void)run_until(
+          io, [] { return false; }, 10ms);
       leave_pending(map, token);  // these stay in the mailbox
     }
   }
@@ -114,7 +115,9 @@ TEST_CASE("the same with sockets and a log") {
                                        directory / std::to_string(i)));
       map.async_run([token](std::error_code) {});
       if (i % 2 == 0) REQUIRE(run_until(io, [&] { return map.status().running; }));
-      if (i % 3 == 0) (void)run_until(io, [] { return false; }, 5ms);
+      if (i % 3 == 0)
+        (void)run_until(
+            io, [] { return false; }, 5ms);
       leave_pending(map, token);
       if (i % 5 == 0) (void)io.poll();
     }
@@ -125,8 +128,8 @@ TEST_CASE("the same with sockets and a log") {
 TEST_CASE("a map destroyed while its context runs on completes everything and leaves nothing behind") {
   const auto token = std::make_shared<int>();
   for (int i = 0; i < 10; ++i) {
-    running_context context(2);
     loopback_network network;
+    running_context context(2);
     std::future<void> ended;
     {
       memory_map map(context.io().get_executor(), memory_options(1, i % 2 == 0 ? 1 : 3), network);
@@ -144,8 +147,8 @@ TEST_CASE("a map destroyed while its context runs on completes everything and le
 TEST_CASE("a leader destroyed in the middle of its writes doesn't crash, and everything completes") {
   const auto token = std::make_shared<int>();
   for (int i = 0; i < 10; ++i) {
-    running_context context(2);
     loopback_network network;
+    running_context context(2);
     std::atomic<int> done{0};
     constexpr int writes = 500;
     {
@@ -153,7 +156,8 @@ TEST_CASE("a leader destroyed in the middle of its writes doesn't crash, and eve
       map.async_run(asio::detached);
       (void)map.async_put("/x", "1", asio::use_future).get();
       for (int k = 0; k < writes; ++k)
-        map.async_put("/k" + std::to_string(k), "v", [&done, token](std::error_code, write_result) { ++done; });
+        map.async_put("/k" + std::to_string(k), "v",
+                      [&done, token](std::error_code, write_result) { ++done; });
     }
     context.join();
     CHECK(done == writes);
@@ -170,14 +174,16 @@ TEST_CASE("the same with a log: the destructor waits for the write under way, dr
     std::atomic<int> done{0};
     constexpr int writes = 300;
     {
-      options o = quick_options(1, {{1, "127.0.0.1:" + std::to_string(ports[0])}}, directory / std::to_string(i));
+      options o =
+          quick_options(1, {{1, "127.0.0.1:" + std::to_string(ports[0])}}, directory / std::to_string(i));
       o.heartbeat_interval = 2ms;
       o.election_timeout = 6ms;
       config_map map(context.io(), o);
       map.async_run(asio::detached);
       if (i % 3 != 0) (void)map.async_put("/x", "1", asio::use_future).get();
       for (int k = 0; k < writes; ++k)
-        map.async_put("/k" + std::to_string(k), "v", [&done, token](std::error_code, write_result) { ++done; });
+        map.async_put("/k" + std::to_string(k), "v",
+                      [&done, token](std::error_code, write_result) { ++done; });
     }
     context.join();
     CHECK(done == writes);
@@ -252,8 +258,8 @@ TEST_CASE("a map runs once") {
 }
 
 TEST_CASE("start after async_run is refused, and says so") {
-  running_context context;
   loopback_network network;
+  running_context context;
   memory_map map(context.io().get_executor(), memory_options(), network);
   map.async_run(asio::detached);
   const failure f = map.start();

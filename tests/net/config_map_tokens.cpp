@@ -14,7 +14,7 @@
 #include <optional>
 #include <string>
 
-#include "lib/net_harness.hpp"
+#include "net_harness.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -32,8 +32,8 @@ struct fixture {
     (void)run_until(io, [this] { return ended.has_value(); });
   }
 
-  asio::io_context io;
   loopback_network network;
+  asio::io_context io;
   std::optional<std::error_code> ended;
   memory_map map;
 };
@@ -58,7 +58,9 @@ struct counting_allocator {
     --stats->live;
     std::allocator<T>{}.deallocate(p, n);
   }
-  friend bool operator==(const counting_allocator& a, const counting_allocator& b) { return a.stats == b.stats; }
+  friend bool operator==(const counting_allocator& a, const counting_allocator& b) {
+    return a.stats == b.stats;
+  }
   allocations* stats;
 };
 
@@ -125,9 +127,8 @@ TEST_CASE("a handler that runs on the map's executor may call the map") {
   f.map.async_put("/a", "1", [&](std::error_code, write_result first) {
     f.map.async_compare_exchange("/a", first.revision, "2", [&](std::error_code code, write_result) {
       CHECK_FALSE(code);
-      f.map.async_get("/a", linearizable, [&](std::error_code, std::optional<map_entry> entry) {
-        value = entry->value();
-      });
+      f.map.async_get("/a", linearizable,
+                      [&](std::error_code, std::optional<map_entry> entry) { value = entry->value(); });
     });
   });
   REQUIRE(run_until(f.io, [&] { return !value.empty(); }));
@@ -135,8 +136,8 @@ TEST_CASE("a handler that runs on the map's executor may call the map") {
 }
 
 TEST_CASE("use_future gives the outcome, or throws the error") {
-  running_context context;
   loopback_network network;
+  running_context context;
   memory_map map(context.io().get_executor(), memory_options(), network);
   std::future<void> ended = map.async_run(asio::use_future);
   CHECK(map.async_put("/a", "1", asio::use_future).get().revision > 0);
@@ -193,10 +194,12 @@ TEST_CASE("cancelling a coroutine ends the operation that it waits for") {
           result = error.code();
         }
       }));
-  (void)run_until(f.io, [] { return false; }, 20ms);
+  (void)run_until(
+      f.io, [] { return false; }, 20ms);
   CHECK_FALSE(result);
   signal.emit(asio::cancellation_type::terminal);
-  REQUIRE(run_until(f.io, [&] { return result.has_value(); }, 2s));
+  REQUIRE(run_until(
+      f.io, [&] { return result.has_value(); }, 2s));
   CHECK(*result == aborted);
 }
 #endif
@@ -216,7 +219,8 @@ TEST_CASE("a handler bound to an executor runs there and nowhere else") {
   f.map.async_get("/a", local, asio::bind_executor(other, check));
   f.map.async_read_barrier(linearizable, asio::bind_executor(other, check));
   (void)run_until(f.io, [&] { return f.map.get("/a").has_value(); });
-  (void)run_until(f.io, [] { return false; }, 50ms);
+  (void)run_until(
+      f.io, [] { return false; }, 50ms);
   CHECK(called == 0);
   REQUIRE(run_until(other, [&] { return called == 5; }));
 }
@@ -225,7 +229,8 @@ TEST_CASE("an operation under way is work for its handler's executor and for the
   fixture f(3);
   asio::io_context other;
   bool called = false;
-  f.map.async_put("/a", "1", asio::bind_executor(other, [&](std::error_code, write_result) { called = true; }));
+  f.map.async_put("/a", "1",
+                  asio::bind_executor(other, [&](std::error_code, write_result) { called = true; }));
   other.run_for(20ms);
   CHECK_FALSE(other.stopped());  // run() would not have returned
   f.map.stop();
@@ -245,10 +250,11 @@ TEST_CASE("a handler may be moved only") {
   });
   REQUIRE(run_until(f.io, [&] { return done; }));
   bool read = false;
-  f.map.async_get("/a", linearizable, [&read, p = std::make_unique<int>(1)](std::error_code, std::optional<map_entry> e) {
-    CHECK(e->value() == "1");
-    read = *p == 1;
-  });
+  f.map.async_get("/a", linearizable,
+                  [&read, p = std::make_unique<int>(1)](std::error_code, std::optional<map_entry> e) {
+                    CHECK(e->value() == "1");
+                    read = *p == 1;
+                  });
   REQUIRE(run_until(f.io, [&] { return read; }));
 }
 
@@ -276,21 +282,24 @@ TEST_CASE("a cancelled write or read ends with operation_aborted, and the others
   fixture f(3);
   asio::cancellation_signal write_signal, read_signal, version_signal;
   std::optional<std::error_code> write, read, version_read, other;
-  f.map.async_put("/a", "1", asio::bind_cancellation_slot(write_signal.slot(), [&](std::error_code c, write_result) {
-                    write = c;
-                  }));
+  f.map.async_put(
+      "/a", "1",
+      asio::bind_cancellation_slot(write_signal.slot(), [&](std::error_code c, write_result) { write = c; }));
   f.map.async_get("/a", linearizable,
-                  asio::bind_cancellation_slot(read_signal.slot(),
-                                               [&](std::error_code c, std::optional<map_entry>) { read = c; }));
-  f.map.async_read_barrier(at_least({term_t(9), log_index(999)}),
-                           asio::bind_cancellation_slot(version_signal.slot(), [&](std::error_code c) { version_read = c; }));
+                  asio::bind_cancellation_slot(
+                      read_signal.slot(), [&](std::error_code c, std::optional<map_entry>) { read = c; }));
+  f.map.async_read_barrier(
+      at_least({term_t(9), log_index(999)}),
+      asio::bind_cancellation_slot(version_signal.slot(), [&](std::error_code c) { version_read = c; }));
   f.map.async_put("/b", "1", [&](std::error_code c, write_result) { other = c; });
-  (void)run_until(f.io, [] { return false; }, 20ms);
+  (void)run_until(
+      f.io, [] { return false; }, 20ms);
   write_signal.emit(asio::cancellation_type::partial);
   read_signal.emit(asio::cancellation_type::total);
   version_signal.emit(asio::cancellation_type::terminal);
   CHECK_FALSE(write);
-  REQUIRE(run_until(f.io, [&] { return write && read && version_read; }, 2s));
+  REQUIRE(run_until(
+      f.io, [&] { return write && read && version_read; }, 2s));
   CHECK(*write == aborted);
   CHECK(*read == aborted);
   CHECK(*version_read == aborted);
@@ -301,20 +310,22 @@ TEST_CASE("cancelling what has completed does nothing") {
   fixture f;
   asio::cancellation_signal signal;
   int called = 0;
-  f.map.async_put("/a", "1", asio::bind_cancellation_slot(signal.slot(), [&](std::error_code c, write_result) {
+  f.map.async_put("/a", "1",
+                  asio::bind_cancellation_slot(signal.slot(), [&](std::error_code c, write_result) {
                     CHECK_FALSE(c);
                     ++called;
                   }));
   REQUIRE(run_until(f.io, [&] { return called == 1; }));
   CHECK_FALSE(signal.slot().has_handler());
   signal.emit(asio::cancellation_type::all);
-  (void)run_until(f.io, [] { return false; }, 20ms);
+  (void)run_until(
+      f.io, [] { return false; }, 20ms);
   CHECK(called == 1);
 }
 
 TEST_CASE("cancelling the run is the same as stop") {
-  asio::io_context io;
   loopback_network network;
+  asio::io_context io;
   memory_map map(io.get_executor(), memory_options(), network);
   asio::cancellation_signal signal;
   std::optional<std::error_code> ended;
@@ -329,8 +340,8 @@ TEST_CASE("cancelling the run is the same as stop") {
 }
 
 TEST_CASE("a context with several threads runs many operations from many threads at once") {
-  running_context context(4);
   loopback_network network;
+  running_context context(4);
   memory_map map(context.io().get_executor(), memory_options(), network);
   std::future<void> ended = map.async_run(asio::use_future);
   (void)map.async_put("/first", "1", asio::use_future).get();

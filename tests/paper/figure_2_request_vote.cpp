@@ -70,6 +70,13 @@ TEST_CASE("figure 2, RequestVote 2: refuse a candidate whose log is less up to d
   CHECK(grants(node, 3, 7, {term_t(4), log_index(3)}));
 }
 
+TEST_CASE("figure 2, RequestVote 2: nobody gets a vote in a term whose leader is known") {
+  test_node node(1, voters(3), {}, disk_of(5, {1}));
+  CHECK_FALSE(node.receive(2, 5, heartbeat{}));
+  CHECK_FALSE(grants(node, 3, 5, {term_t(1), log_index(1)}));
+  CHECK(node->vote() == node_id(0));
+}
+
 TEST_CASE("trap: the vote is not given before it is durable, and a crash before that gives none") {
   test_node node(1, voters(3), {}, disk_of(5, {1}));
   CHECK_FALSE(node.receive(2, 6, vote_request{{term_t(1), log_index(1)}}));

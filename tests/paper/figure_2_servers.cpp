@@ -69,6 +69,7 @@ TEST_CASE("figure 2, followers: a heartbeat, an append or a granted vote put the
     test_node node(1, voters(3));
     for (int i = 0; i < 20; ++i) {
       node.tick(node.options.election_ticks - 1);
+      CHECK(node->role() == role::follower);
       const std::uint64_t term = what == 2 ? static_cast<std::uint64_t>(i) + 1 : 1;
       if (what == 0) CHECK_FALSE(node.receive(2, term, heartbeat{log_index(0), 0}));
       if (what == 1) CHECK_FALSE(node.receive(2, term, append_of({}, 0)));

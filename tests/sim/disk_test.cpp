@@ -24,7 +24,9 @@ struct a_disk {
     REQUIRE(f);
     return std::move(*f);
   }
-  failure write(disk::file& f, std::uint64_t offset, std::string_view bytes) { return d.write(f, offset, {&bytes, 1}); }
+  failure write(disk::file& f, std::uint64_t offset, std::string_view bytes) {
+    return d.write(f, offset, {&bytes, 1});
+  }
   void store(const std::string& path, std::string_view bytes) {
     disk::file f = open(path);
     REQUIRE_FALSE(write(f, 0, bytes));
@@ -83,7 +85,8 @@ TEST_CASE("un-synced sectors survive in every combination, and sectors are torn"
     };
     seen.insert({sector(0), sector(1)});
   }
-  for (const char* expected : {"nn", "no", "on", "oo", "tn", "nt", "to", "ot"}) CHECK(seen.count(expected) == 1);
+  for (const char* expected : {"nn", "no", "on", "oo", "tn", "nt", "to", "ot"})
+    CHECK(seen.count(expected) == 1);
 }
 
 TEST_CASE("a name is durable when its directory was synced, not before") {

@@ -68,7 +68,9 @@ TEST_CASE("a vote is refused by the oracle until it is on the platter") {
   judged j;
   const auto core = judged::core();
   const auto vote = judged::from_one(confman::vote_response{true}, 3);
-  SUBCASE("not written") { CHECK(broken_by([&] { j.judge.on_send(one, vote, core); }) == invariant::durable_first); }
+  SUBCASE("not written") {
+    CHECK(broken_by([&] { j.judge.on_send(one, vote, core); }) == invariant::durable_first);
+  }
   SUBCASE("written, not synced") {
     j.judge.on_append(one, judged::vote_for(two, 3));
     CHECK(broken_by([&] { j.judge.on_send(one, vote, core); }) == invariant::durable_first);
@@ -85,8 +87,9 @@ TEST_CASE("a second vote in a term is found, also after a restart") {
   j.sync(judged::vote_for(two, 3));
   j.judge.on_send(one, judged::from_one(confman::vote_response{true}, 3), core);
   j.sync(judged::vote_for(three, 3));
-  CHECK(broken_by([&] { j.judge.on_send(one, judged::from_one(confman::vote_response{true}, 3, three), core); }) ==
-        invariant::one_vote);
+  CHECK(broken_by([&] {
+          j.judge.on_send(one, judged::from_one(confman::vote_response{true}, 3, three), core);
+        }) == invariant::one_vote);
 }
 
 TEST_CASE("an acknowledgement of what is not on the platter is found") {
@@ -162,7 +165,8 @@ TEST_CASE("a stale read, a lost write, a write twice and a refused write are fou
     command.key = key;
     command.value = value;
     command.timestamp = static_cast<std::int64_t>(id);
-    return confman::entry{term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
+    return confman::entry{
+        term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
   };
   confman::map_state map;
   const auto apply = [&](const confman::entry& e) {

@@ -162,6 +162,19 @@ TEST_CASE("many guards at once on many threads hold back the oldest, and the tab
   CHECK(map.memory().live_records == 1);
 }
 
+TEST_CASE("a thread that ends gives its slot to the next one") {
+  const confman::detail::epoch_domain epochs;
+  std::vector<const void*> slots;
+  for (int i = 0; i < 20; ++i)
+    std::thread([&] {
+      auto* const slot = epochs.enter();
+      slots.push_back(slot);
+      CHECK(epochs.oldest_reader() == epochs.current());
+      confman::detail::epoch_domain::leave(slot);
+    }).join();
+  for (const void* slot : slots) CHECK(slot == slots.front());
+}
+
 TEST_CASE("one thread reads many maps, and they may die while it still remembers them") {
   std::vector<std::unique_ptr<map_state>> maps;
   for (int i = 0; i < 100; ++i) {

@@ -151,6 +151,31 @@ TEST_CASE("a callback that reads the map's revision can watch from it at once") 
   CHECK(map.watches().take(first).changes.size() == 2);
 }
 
+TEST_CASE(
+    "a watch added between a publication and its dispatch gets nothing that its revision already contains") {
+  map_state map;
+  put(map, "/a", "1");
+  map.publish();
+  watch_hub hub;
+  const auto change_at = [&](std::uint64_t revision) {
+    hub.stage({change_kind::put, {term_t(1), log_index(revision)}, *map.get("/a")});
+  };
+  change_at(4), change_at(5);
+  CHECK(hub.add("/", 5, {}, {}).error().code == errc::revision_in_future);
+  hub.announce(5);  // readers may see revision 5 from here on
+  const auto from_4 = hub.add("/", 4, {}, {}), from_5 = hub.add("/", 5, {}, {});
+  REQUIRE(from_4);
+  REQUIRE(from_5);
+  hub.dispatch();
+  CHECK(hub.take(*from_4).first == 5);
+  CHECK(hub.take(*from_5).changes.empty());
+  change_at(6);
+  hub.announce(6);
+  hub.dispatch();
+  CHECK(hub.take(*from_4).first == 6);
+  CHECK(hub.take(*from_5).first == 6);
+}
+
 TEST_CASE("a watch that falls behind delivers what it had, then says that it lagged, and where to go on") {
   map_state map;
   watch_limits limits;

@@ -225,7 +225,8 @@ TEST_CASE("a write cancelled before there was a leader is never applied") {
 
 TEST_CASE("cancelling works on reads, wherever they wait") {
   driven d(1, 3);
-  test_read asked(read_mode::read_index, {}, 1), waiting(read_mode::applied_version, {term_t(1), log_index(5)}, 2);
+  test_read asked(read_mode::read_index, {}, 1),
+      waiting(read_mode::applied_version, {term_t(1), log_index(5)}, 2);
   d->submit(asked);
   d->submit(waiting);
   d->cancel(1, errc::stopped);
@@ -324,7 +325,8 @@ TEST_CASE("a long replay is cut into pieces, so that a node that catches up stil
     source->settle();
   }
   disk.state = {source->g->core().term(), node_id(1), source->g->core().commit()};
-  for (log_index i(1); i <= source->g->core().log().last_index(); ++i) disk.entries.push_back(source->g->core().log().at(i));
+  for (log_index i(1); i <= source->g->core().log().last_index(); ++i)
+    disk.entries.push_back(source->g->core().log().at(i));
   const std::size_t total = disk.entries.size();
   group_options o;
   o.raft = source->g->core().options();

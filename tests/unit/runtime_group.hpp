@@ -55,7 +55,9 @@ struct test_write final : write_operation {
   }
   void abandon() noexcept override { ++abandoned; }
   [[nodiscard]] bool waits() const { return completions == 0 && abandoned == 0; }
-  [[nodiscard]] bool ended_with(std::error_code c) const { return completions == 1 && abandoned == 0 && code == c; }
+  [[nodiscard]] bool ended_with(std::error_code c) const {
+    return completions == 1 && abandoned == 0 && code == c;
+  }
 
   int completions = 0;
   int abandoned = 0;
@@ -77,7 +79,9 @@ struct test_read final : read_operation {
   }
   void abandon() noexcept override { ++abandoned; }
   [[nodiscard]] bool waits() const { return completions == 0 && abandoned == 0; }
-  [[nodiscard]] bool ended_with(std::error_code c) const { return completions == 1 && abandoned == 0 && code == c; }
+  [[nodiscard]] bool ended_with(std::error_code c) const {
+    return completions == 1 && abandoned == 0 && code == c;
+  }
 
   int completions = 0;
   int abandoned = 0;

@@ -19,7 +19,8 @@ int commands_for(driven& d, std::string_view key) {
   int count = 0;
   const log_view& log = d->core().log();
   for (log_index i = log.first_index(); i <= log.last_index(); ++i)
-    if (const auto c = decode(log.at(i).payload); log.at(i).type == entry_type::command && c && c->key == key) ++count;
+    if (const auto c = decode(log.at(i).payload); log.at(i).type == entry_type::command && c && c->key == key)
+      ++count;
   return count;
 }
 

@@ -148,13 +148,13 @@ TEST_CASE("what is further behind than the window counts as seen") {
   forward_filter f;
   const node_id n(2);
   CHECK(f.accept(term_t(1), n, 100));
-  CHECK(f.accept(term_t(1), n, 36));        // 64 behind: the last that is remembered
+  CHECK(f.accept(term_t(1), n, 36));  // 64 behind: the last that is remembered
   CHECK_FALSE(f.accept(term_t(1), n, 36));
   CHECK_FALSE(f.accept(term_t(1), n, 35));  // 65 behind
   CHECK(f.accept(term_t(1), n, 164));       // exactly 64 further: 100 is the last in the window
   CHECK_FALSE(f.accept(term_t(1), n, 100));
   CHECK(f.accept(term_t(1), n, 101));
-  CHECK(f.accept(term_t(1), n, 1000));      // the whole window moves on
+  CHECK(f.accept(term_t(1), n, 1000));  // the whole window moves on
   CHECK_FALSE(f.accept(term_t(1), n, 164));
   CHECK(f.accept(term_t(1), n, 999));
 }

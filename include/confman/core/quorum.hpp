@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -18,12 +19,17 @@ namespace confman {
 // Precondition: voters is not empty.
 template <class Value, class Reached>
 [[nodiscard]] Value majority_reached(const std::vector<member>& voters, Reached&& reached) {
-  std::vector<Value> values;
-  values.reserve(voters.size());
-  for (const member& m : voters) values.push_back(reached(m));
-  const auto at = static_cast<std::ptrdiff_t>(voters.size() - majority(voters.size()));
-  std::nth_element(values.begin(), values.begin() + at, values.end());
-  return values[static_cast<std::size_t>(at)];
+  const auto select = [&](Value* values) {
+    for (std::size_t i = 0; i < voters.size(); ++i) values[i] = reached(voters[i]);
+    Value* const at = values + (voters.size() - majority(voters.size()));
+    std::nth_element(values, at, values + voters.size());
+    return *at;
+  };
+  // Called for every acknowledgement: no allocation for clusters of a usual size.
+  std::array<Value, 16> few{};
+  if (voters.size() <= few.size()) return select(few.data());
+  std::vector<Value> many(voters.size());
+  return select(many.data());
 }
 
 // The same for a configuration: while it is joint both majorities must have come that far.

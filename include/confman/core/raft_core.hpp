@@ -19,6 +19,10 @@
 
 namespace confman {
 
+// Whether a core can be made of it: errc::format_unsupported for a configuration entry that this build can't
+// read, which a newer one must have written.
+[[nodiscard]] CONFMAN_DECL failure check_recovered(const recovered_log& recovered);
+
 // No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.
 inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 
@@ -51,13 +55,14 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 class raft_core {
  public:
   // A core that continues from what storage recovered; `bootstrap` is the configuration before the first
-  // entry. Precondition: options are valid, recovered.entries are consecutive from 1.
+  // entry. Precondition: options are valid, check_recovered() found no failure, recovered.entries are
+  // consecutive from 1.
   CONFMAN_DECL raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered);
 
   // --- inputs ---
 
   // A message from a peer. errc::wrong_cluster, unknown_peer, wrong_incarnation, two_leaders, log_diverged,
-  // bad_command: the message was not accepted and changed nothing.
+  // log_damaged, bad_command: the message was not accepted and changed nothing.
   CONFMAN_DECL std::error_code step(message&& m);
   // One unit of time passed.
   CONFMAN_DECL void tick();

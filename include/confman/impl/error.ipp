@@ -38,7 +38,7 @@ class category_t final : public std::error_category {
       case errc::key_has_nul:
         return "the key contains a NUL byte: remove it";
       case errc::key_too_long:
-        return "the key is longer than options.max_key_bytes";
+        return "the key is longer than 512 bytes";
       case errc::value_too_large:
         return "the value is larger than options.max_value_bytes";
       case errc::bad_option:

@@ -42,7 +42,7 @@ class record_cache {
   // Gives up one reference.
   void release(const record* r) noexcept {
     if (!r->release_only()) return;
-    const std::size_t bytes = r->allocated_bytes();
+    [[maybe_unused]] const std::size_t bytes = r->allocated_bytes();
     r->~record();
 #if !defined(CONFMAN_NODE_POOL_BYPASSED)
     if (const std::size_t c = size_class(bytes); bytes <= largest && kept_ + c * 16 <= max_bytes) {

@@ -71,6 +71,16 @@ class group {
       return receive_forwarded(std::move(m));
     const node_id from = m.from;
     const std::error_code error = core_.step(std::move(m));
+    if (!error && from == core_.leader() && !leader_reachable_) {
+      leader_reachable_ = true;
+      offer_unsent();
+    }
+    if (error == errc::log_damaged)
+      fail({error,
+            "node " + std::to_string(options_.raft.self.value()) +
+                ": its log lacks entries that it acknowledged; its disk has lost data. Stop this node, keep "
+                "its "
+                "data directory for analysis, and restore the directory from a copy or replace the node"});
     if (error == errc::log_diverged)
       fail({error,
             "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +
@@ -92,7 +102,9 @@ class group {
   void unreachable(node_id peer) {
     if (!running()) return;
     core_.unreachable(peer);
-    if (peer == core_.leader()) lose_forwarded();
+    if (peer != core_.leader()) return;
+    leader_reachable_ = false;
+    lose_forwarded();
   }
 
   void submit(write_operation& operation) {
@@ -210,6 +222,8 @@ class group {
     // News of a leader comes before writes for it: else they would count as lost with those sent to the old
     // one.
     if (!core_.leader() || core_.leader() != leader_ || core_.term() != term_) return false;
+    // While the connection to it is down a write would be lost, and its outcome unknown for no reason.
+    if (!leader_reachable_) return false;
     const std::uint64_t request = forwarded_.add(operation);
     transport_.send(envelope(core_.leader(), forward_request{request, std::move(operation.command)}));
     return true;
@@ -273,8 +287,13 @@ class group {
     term_ = core_.term();
     role_ = core_.role();
     observer_.on_role(role_, term_, leader_);
-    if (another_leader) lose_forwarded();
-    if (!leader_) return;
+    if (!another_leader) return;
+    lose_forwarded();
+    leader_reachable_ = true;
+    offer_unsent();
+  }
+
+  void offer_unsent() {
     std::vector<write_operation*> waiting = std::exchange(unsent_, {});
     for (write_operation* w : waiting)
       if (!offer(*w)) unsent_.push_back(w);
@@ -339,6 +358,7 @@ class group {
   bool write_in_flight_ = false;
   bool stopped_ = false;
   failure failed_;
+  bool leader_reachable_ = true;  // as far as the transport has said since the leader was last heard
   // what was last reported
   node_id leader_;
   term_t term_;

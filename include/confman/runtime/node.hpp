@@ -70,12 +70,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       if (started) started->complete(errc::stopped);
       return finished.complete(errc::stopped);
     }
-    asio::post(strand_, [self = this->shared_from_this(), &finished, owner, started] {
-      self->run_ = &finished;
-      self->run_owner_ = owner;
-      self->started_ = started;
-      self->open();
-    });
+    // Here and not on the strand: if the context never runs, ~node still finds it.
+    run_ = &finished;
+    run_owner_ = std::move(owner);
+    started_ = std::move(started);
+    asio::post(strand_, [self = this->shared_from_this()] { self->open(); });
   }
 
   // Orderly: refuses new work, fails what waits, lets the write in flight end, closes.
@@ -141,6 +140,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
 
   void opened(failure error) {
     if (state_ != state::opening) return finish_stop();
+    if (!error) error = check_recovered(recovered_);
     if (error) return begin_stop(std::move(error));
     group_options g = options_.group;
     g.raft.incarnation = recovered_.incarnation;
@@ -164,6 +164,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     state_ = state::running;
     next_tick_ = std::chrono::steady_clock::now();
     arm_timer();
+    update_status();  // before anybody who waited for the start can ask
     if (const auto started = std::exchange(started_, nullptr)) started->complete({});
     drain();
   }

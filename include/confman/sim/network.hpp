@@ -39,7 +39,7 @@ class network {
   [[nodiscard]] bool connected(node_id from, node_id to) const noexcept {
     return !cut_[from.value()][to.value()];
   }
-  // No loss, no duplicates and short delays from now on.
+  // No loss, no duplicates, short delays and order on each link from now on.
   void calm() noexcept { calm_ = true; }
 
  private:

@@ -53,15 +53,16 @@ void execute(confman::config_map& map, std::istringstream words) {
                 : "ok " + std::to_string(w.at.term.value()) + " " + std::to_string(w.at.index.value())));
     });
   } else if (command == "get") {
-    map.async_get(key, confman::linearizable, [id](std::error_code code, std::optional<confman::map_entry> e) {
-      say(id + " " + (code ? describe(code) : e ? "ok " + std::string(e->value()) : "none"));
-    });
+    map.async_get(key, confman::linearizable,
+                  [id](std::error_code code, std::optional<confman::map_entry> e) {
+                    say(id + " " + (code ? describe(code) : e ? "ok " + std::string(e->value()) : "none"));
+                  });
   } else if (command == "dump") {
     dump(map, id);
   } else if (command == "status") {
     const confman::node_status s = map.status();
-    say(id + " ok " + std::to_string(static_cast<int>(s.role)) + " " + std::to_string(s.leader.value()) + " " +
-        std::to_string(s.term.value()) + " " + std::to_string(s.applied.value()));
+    say(id + " ok " + std::to_string(static_cast<int>(s.role)) + " " + std::to_string(s.leader.value()) +
+        " " + std::to_string(s.term.value()) + " " + std::to_string(s.applied.value()));
   } else {
     say(id + " error 0 unknown command");
   }

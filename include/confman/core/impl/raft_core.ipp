@@ -1,8 +1,22 @@
 #pragma once
 
+#include <string>
+
+#include <string>
+
 #include "confman/core/raft_core.hpp"
 
 namespace confman {
+
+CONFMAN_DECL failure check_recovered(const recovered_log& recovered) {
+  for (const entry& e : recovered.entries)
+    if (e.type == entry_type::configuration && !decode_configuration(e.payload.view()))
+      return {
+          errc::format_unsupported,
+          "log entry " + std::to_string(e.index.value()) +
+              " is a configuration that this version of confman can't read; start the version that wrote it"};
+  return {};
+}
 
 CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration bootstrap,
                                   recovered_log recovered)

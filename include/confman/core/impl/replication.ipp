@@ -214,7 +214,9 @@ CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat& body) {
   if (const std::error_code error = accept_leader(m)) return error;
-  // The leader never names more than it knows us to hold, so there is no stale suffix to fear here.
+  // The leader never names more than we acknowledged to it, so there is no stale suffix to fear here; and if
+  // we don't hold that much, our disk has lost what it had synced.
+  if (body.commit > log_.last_index()) return errc::log_damaged;
   commit_to(body.commit);
   send(m.from, heartbeat_response{body.round});
   return {};
@@ -239,6 +241,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, commit_notice& body) {
   if (const std::error_code error = accept_leader(m)) return error;
+  if (body.commit > log_.last_index()) return errc::log_damaged;
   commit_to(body.commit);
   return {};
 }

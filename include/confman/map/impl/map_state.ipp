@@ -166,7 +166,7 @@ CONFMAN_DECL void map_state::publish() {
   core_->tree.begin_edit(epoch + 1);
   watches_.dispatch();
   for (map_entry& forgotten : watches_.forgotten()) core_->records.release(forgotten.detach());
-  watches_.forgotten() = {};
+  std::vector<map_entry>().swap(watches_.forgotten());
   // In portions that pay for the fence, and faster than this batch added to it.
   const std::size_t retired = core_->garbage.waiting();
   if (retired < collect_at_) return;

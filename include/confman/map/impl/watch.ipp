@@ -146,7 +146,7 @@ CONFMAN_DECL void watch_hub::dispatch() {
     // A large batch doesn't leave its room behind.
     constexpr std::size_t kept_capacity = 64;
     if (staged_.capacity() > kept_capacity)
-      staged_ = {};
+      std::vector<change>().swap(staged_);
     else
       staged_.clear();
     current_ = announced_.load(std::memory_order_relaxed);

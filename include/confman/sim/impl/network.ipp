@@ -12,7 +12,7 @@ CONFMAN_DECL micros network::draw_delay(node_id from, node_id to) {
   const micros jitter = calm_ ? std::min<micros>(plan_.jitter, 2000) : plan_.jitter;
   const micros latency = calm_ ? std::min<micros>(plan_.latency, 2000) : plan_.latency;
   micros delay = latency + dice_.below(jitter + 1);
-  if (!plan_.in_order) return delay;
+  if (!plan_.in_order && !calm_) return delay;
   micros& last = last_arrival_[from.value()][to.value()];
   const micros arrival = std::max(time_.now() + delay, last);
   last = arrival;

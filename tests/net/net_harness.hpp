@@ -1,9 +1,9 @@
 // Maps in one process for tests: free ports, directories that go away, clusters on sockets or in memory.
 #pragma once
 
+#include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
-#include <asio/executor_work_guard.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -21,6 +21,12 @@
 #include "confman/confman.hpp"
 #include "confman/storage/memory_storage.hpp"
 #include "confman/transport/loopback_transport.hpp"
+
+// Compiled once, in config_map_memory.cpp.
+extern template class confman::group<
+    confman::loopback_transport,
+    confman::node<confman::loopback_transport, confman::memory_storage>::storage_port>;
+extern template class confman::node<confman::loopback_transport, confman::memory_storage>;
 
 namespace confman::testing {
 
@@ -90,7 +96,8 @@ inline bool eventually(const std::function<bool()>& done, std::chrono::milliseco
 }
 
 // Runs handlers on this thread until `done()`.
-inline bool run_until(asio::io_context& io, const std::function<bool()>& done, std::chrono::milliseconds limit = 15s) {
+inline bool run_until(asio::io_context& io, const std::function<bool()>& done,
+                      std::chrono::milliseconds limit = 15s) {
   const auto deadline = std::chrono::steady_clock::now() + limit;
   while (!done() && std::chrono::steady_clock::now() < deadline) {
     if (io.stopped()) io.restart();
@@ -121,7 +128,8 @@ class running_context {
 };
 
 // Options of a member that elects quickly and keeps little on disk.
-inline options quick_options(std::uint64_t self, std::map<std::uint64_t, std::string> members, std::string directory) {
+inline options quick_options(std::uint64_t self, std::map<std::uint64_t, std::string> members,
+                             std::string directory) {
   options o;
   o.self = self;
   o.members = std::move(members);
@@ -153,7 +161,8 @@ inline options memory_options(std::uint64_t self = 1, std::uint64_t count = 1) {
 // Maps with sockets, log files and a thread of their own each.
 class tcp_cluster {
  public:
-  explicit tcp_cluster(std::uint64_t count = 3, std::function<void(options&)> change = {}) : change_(std::move(change)) {
+  explicit tcp_cluster(std::uint64_t count = 3, std::function<void(options&)> change = {})
+      : change_(std::move(change)) {
     const std::vector<std::uint16_t> ports = free_ports(static_cast<std::size_t>(count));
     for (std::uint64_t i = 1; i <= count; ++i)
       members_[i] = "127.0.0.1:" + std::to_string(ports[static_cast<std::size_t>(i - 1)]);
