@@ -350,12 +350,16 @@ TEST_CASE("a wiped data directory under an old id is refused by the others, and 
   };
   config_map wiped(o);
   REQUIRE_FALSE(wiped.start());
-  CHECK(eventually([&] {
+  const bool told = eventually([&] {
     const std::lock_guard lock(mutex);
     return std::any_of(events.begin(), events.end(), [&](const failure& f) {
       return f.code == errc::wrong_incarnation && contains(f.what, c.directory(victim));
     });
-  }));
+  });
+  std::string all;
+  for (const failure& f : events) all += f.code.message() + ": " + f.what + "\n";
+  INFO(all);
+  CHECK(told);
   CHECK_FALSE(wiped.get("/a"));
   CHECK(c[victim % 3 + 1].put("/b", "1").revision > 0);
 }

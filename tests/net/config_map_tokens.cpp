@@ -127,8 +127,9 @@ TEST_CASE("a handler that runs on the map's executor may call the map") {
   f.map.async_put("/a", "1", [&](std::error_code, write_result first) {
     f.map.async_compare_exchange("/a", first.revision, "2", [&](std::error_code code, write_result) {
       CHECK_FALSE(code);
-      f.map.async_get("/a", linearizable,
-                      [&](std::error_code, std::optional<map_entry> entry) { value = entry->value(); });
+      f.map.async_get("/a", linearizable, [&](std::error_code, std::optional<map_entry> entry) {
+        value = entry ? entry->value() : "nothing";
+      });
     });
   });
   REQUIRE(run_until(f.io, [&] { return !value.empty(); }));

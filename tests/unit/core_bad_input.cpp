@@ -99,12 +99,12 @@ TEST_CASE("bad input: a committed entry is never removed, the append is reported
   CHECK(node->commit() == log_index(2));
 }
 
-TEST_CASE("bad input: a commit index beyond the log commits no more than the log") {
+TEST_CASE("bad input: a commit index beyond the log is refused and commits nothing") {
   test_node node(1, voters(3), {}, disk_of(5, {1, 5}));
-  CHECK_FALSE(node.receive(2, 5, heartbeat{log_index(top), 0}));
-  CHECK(node->commit() == log_index(2));
-  CHECK_FALSE(node.receive(2, 5, commit_notice{log_index(top)}));
-  CHECK(node->commit() == log_index(2));
+  CHECK(node.receive(2, 5, heartbeat{log_index(top), 0}) == errc::log_damaged);
+  CHECK(node->commit() == log_index(0));
+  CHECK(node.receive(2, 5, commit_notice{log_index(top)}) == errc::log_damaged);
+  CHECK(node->commit() == log_index(0));
 }
 
 TEST_CASE("bad input: a term so high that the next one would overflow is refused") {

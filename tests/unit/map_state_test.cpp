@@ -443,10 +443,12 @@ TEST_CASE("applying many entries at once gives the answers and the state of appl
     for (auto n = random() % 60; n != 0; --n) entries.push_back(random_entry());
     std::vector<apply_result> wanted, got;
     for (const entry& e : entries) wanted.push_back(one.apply(e));
-    many.apply_all(entries.data(), entries.size(), [&](const entry& e, const apply_result& answer) {
-      CHECK(e.index == answer.at.index);
-      got.push_back(answer);
-    });
+    many.apply_all(
+        entries.size(), [&](std::size_t i) -> const entry& { return entries[i]; },
+        [&](const entry& e, const apply_result& answer) {
+          CHECK(e.index == answer.at.index);
+          got.push_back(answer);
+        });
     REQUIRE(got == wanted);
     one.publish(), many.publish();
   }

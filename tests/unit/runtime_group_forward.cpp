@@ -1,6 +1,10 @@
 // Several groups: writes forwarded to the leader at most once, and what a lost leader means for who waits.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <memory>
+#include <vector>
+
 #include "runtime_group.hpp"
 
 using namespace confman;
@@ -352,4 +356,74 @@ TEST_CASE("reads asked at a leader that is cut off are answered by the next one"
   c.tick(20);
   CHECK(r.ended_with({}));
   CHECK(c[1].value("/r") == "1");
+}
+
+TEST_CASE(
+    "a follower sends no more than its bound at once, keeps the rest back, and loses none and no order") {
+  driven_cluster c(3, [](group_options& o) { o.max_forwarded = 4; });
+  c.elect(1);
+  c.tick(3);
+  std::vector<std::unique_ptr<test_write>> writes;
+  for (int i = 0; i < 30; ++i) {
+    writes.push_back(std::make_unique<test_write>("/k", std::to_string(i)));
+    c[2]->submit(*writes.back());
+  }
+  c[2]->pump();
+  std::size_t in_flight = 0, most = 0;
+  c.lost = [&](const message& m) {
+    in_flight += is_forward(m) ? 1 : 0;
+    in_flight -= is_answer(m) ? 1 : 0;
+    most = std::max(most, in_flight);
+    return false;
+  };
+  c.settle();
+  CHECK(most == 4);
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    CHECK(writes[i]->ended_with({}));
+    if (i > 0) CHECK(writes[i - 1]->result.at < writes[i]->result.at);
+  }
+  CHECK(c[3].value("/k") == "29");
+}
+
+TEST_CASE("the bound on forwarded bytes keeps large writes back, but a single one always goes") {
+  driven_cluster c(3, [](group_options& o) { o.max_forwarded_bytes = 1000; });
+  c.elect(1);
+  c.tick(3);
+  test_write a("/a", std::string(5000, 'x')), b("/b", std::string(5000, 'x')), small("/c", "1");
+  for (test_write* w : {&a, &b, &small}) c[2]->submit(*w);
+  c[2]->pump();
+  CHECK(c[2].transport.sent.size() == 1);
+  c.settle();
+  for (test_write* w : {&a, &b, &small}) CHECK(w->ended_with({}));
+}
+
+TEST_CASE("what a follower keeps back is certainly not applied when its time is over") {
+  driven_cluster c(3, [](group_options& o) { o.max_forwarded = 1; });
+  c.elect(1);
+  c.tick(3);
+  c.lost = is_forward;
+  test_write sent("/sent"), kept("/kept");
+  sent.deadline = kept.deadline = c[2]->now() + 8;
+  c[2]->submit(sent);
+  c[2]->submit(kept);
+  c.tick(20);
+  CHECK(sent.ended_with(errc::outcome_unknown));
+  CHECK(kept.completions == 1);
+  CHECK((kept.code == errc::no_leader || kept.code == errc::outcome_unknown));
+}
+
+TEST_CASE("writes kept back go to the next leader, or are proposed here when this node becomes it") {
+  driven_cluster c(3, [](group_options& o) { o.max_forwarded = 1; });
+  c.elect(1);
+  c.tick(3);
+  c.lost = is_forward;
+  test_write sent("/sent"), kept("/kept", "1");
+  c[2]->submit(sent);
+  c[2]->submit(kept);
+  c.settle();
+  CHECK(kept.waits());
+  c.elect(2);
+  CHECK(sent.ended_with(errc::outcome_unknown));
+  CHECK(kept.ended_with({}));
+  CHECK(c[3].value("/kept") == "1");
 }

@@ -41,7 +41,11 @@ TEST_CASE("a write kept back is sent when the same leader is heard again") {
 
 TEST_CASE("a node that lacks what it acknowledged stops and says so") {
   driven d(2, 3);
-  CHECK(d.receive(1, 1, heartbeat{log_index(0), 0}) == std::error_code{});
+  entry e;
+  e.term = term_t(1);
+  e.index = log_index(1);
+  REQUIRE(d.receive(1, 1, append_request{{}, {}, log_index(0), {e}}) == std::error_code{});
+  CHECK(d.receive(1, 1, heartbeat{log_index(1), 0}) == std::error_code{});
   CHECK(d.receive(1, 1, heartbeat{log_index(5), 0}) == errc::log_damaged);
   REQUIRE(d.observer.failures.size() == 1);
   CHECK(d.observer.failures[0].code == errc::log_damaged);

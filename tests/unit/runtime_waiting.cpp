@@ -1,7 +1,9 @@
 // What waits in the runtime: proposals, forwarded writes, the filter for repeated requests, reads.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -122,6 +124,26 @@ TEST_CASE("a forwarded write is found once by its request number") {
   CHECK(f.take(99) == nullptr);
   CHECK(f.take_if([](const write_operation&) { return true; }) == std::vector<write_operation*>{&b});
   CHECK(f.size() == 0);
+}
+
+TEST_CASE("forwarded writes are counted in number and bytes until they are taken, however") {
+  forwarded_writes f(1);
+  some_write a, b;
+  a.command = shared_bytes::copy(std::string(100, 'a'));
+  b.command = shared_bytes::copy(std::string(50, 'b'));
+  CHECK_FALSE(f.full(1, 1));
+  const std::uint64_t first = f.add(a);
+  a.command = {};
+  CHECK(f.full(1, 1000));
+  CHECK_FALSE(f.full(2, 101));
+  (void)f.add(b);
+  CHECK(f.full(2, 1000));
+  CHECK(f.full(9, 150));
+  (void)f.take(first);
+  CHECK(f.full(9, 50));
+  CHECK_FALSE(f.full(9, 51));
+  CHECK(f.take_if([](const write_operation&) { return true; }).size() == 1);
+  CHECK_FALSE(f.full(1, 1));
 }
 
 TEST_CASE("request numbers of a later start are larger than all of an earlier one") {

@@ -167,6 +167,7 @@ class raft_core {
   std::error_code append_from(const append_request& body, log_index& match);
   void bind_incarnation(progress& peer, incarnation_id incarnation);
   void commit_to(log_index index);
+  [[nodiscard]] bool lacks_acknowledged(log_index commit) const noexcept;
   void advance_commit(leader_role& self);
   void replicate(leader_role& self);
   void send_appends(progress& peer);

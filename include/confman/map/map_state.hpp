@@ -69,14 +69,17 @@ class map_state {
   // std::bad_alloc.
   CONFMAN_DECL apply_result apply(const entry& e);
 
-  // Writer: applies `count` entries and calls `answered(const entry&, const apply_result&)` for each. Faster
-  // than one by one when the map is larger than the cache: the places of a group of entries are fetched
-  // together.
-  template <class Answered>
-  void apply_all(const entry* entries, std::size_t count, Answered&& answered) {
-    for (std::size_t i = 0; i < count; ++i) {
-      if (i % prepared_together == 0) prepare(entries + i, std::min(prepared_together, count - i));
-      answered(entries[i], apply(entries[i]));
+  // Writer: applies the entries at(0) to at(count - 1) and calls `answered(const entry&, const
+  // apply_result&)` for each. Faster than one by one when the map is larger than the cache: the places of a
+  // group of entries are fetched together.
+  template <class At, class Answered>
+  void apply_all(std::size_t count, At&& at, Answered&& answered) {
+    const entry* group[prepared_together] = {};
+    for (std::size_t first = 0; first < count; first += prepared_together) {
+      const std::size_t size = std::min(prepared_together, count - first);
+      for (std::size_t i = 0; i < size; ++i) group[i] = &at(first + i);
+      prepare(group, size);
+      for (std::size_t i = 0; i < size; ++i) answered(*group[i], apply(*group[i]));
     }
   }
 
@@ -120,7 +123,7 @@ class map_state {
   static constexpr std::size_t prepared_together = 16;
 
   // Brings what the entries will touch into the cache; changes nothing.
-  CONFMAN_DECL void prepare(const entry* entries, std::size_t count) const noexcept;
+  CONFMAN_DECL void prepare(const entry* const* entries, std::size_t count) const noexcept;
   CONFMAN_DECL void put(const command_view& command, const record* existing);
   CONFMAN_DECL void erase(const record* existing);
   CONFMAN_DECL void discard(const record* replaced);

@@ -16,36 +16,53 @@ class forwarded_writes {
   explicit forwarded_writes(std::uint64_t boot) : next_(boot << 32) {}
 
   [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
+  [[nodiscard]] bool full(std::size_t max_requests, std::size_t max_bytes) const noexcept {
+    return waiting_.size() >= max_requests || bytes_ >= max_bytes;
+  }
 
+  // Before the command is taken out of the operation.
   std::uint64_t add(write_operation& operation) {
-    waiting_.emplace_hint(waiting_.end(), ++next_, &operation);
+    bytes_ += operation.command.size();
+    waiting_.emplace_hint(waiting_.end(), ++next_, entry{&operation, operation.command.size()});
     return next_;
   }
   // The operation that sent this request, once; null if it is not waiting any more.
   [[nodiscard]] write_operation* take(std::uint64_t request) {
     const auto it = waiting_.find(request);
     if (it == waiting_.end()) return nullptr;
-    write_operation* operation = it->second;
-    waiting_.erase(it);
+    write_operation* operation = it->second.operation;
+    remove(it);
     return operation;
   }
   template <class Pick>
   [[nodiscard]] std::vector<write_operation*> take_if(Pick&& pick) {
     std::vector<write_operation*> taken;
     for (auto it = waiting_.begin(); it != waiting_.end();) {
-      if (!pick(*it->second)) {
+      if (!pick(*it->second.operation)) {
         ++it;
         continue;
       }
-      taken.push_back(it->second);
-      it = waiting_.erase(it);
+      taken.push_back(it->second.operation);
+      it = remove(it);
     }
     return taken;
   }
 
  private:
+  struct entry {
+    write_operation* operation = nullptr;
+    std::size_t bytes = 0;
+  };
+  using entries = std::map<std::uint64_t, entry>;
+
+  entries::iterator remove(entries::iterator it) {
+    bytes_ -= it->second.bytes;
+    return waiting_.erase(it);
+  }
+
   std::uint64_t next_;
-  std::map<std::uint64_t, write_operation*> waiting_;
+  std::size_t bytes_ = 0;
+  entries waiting_;
 };
 
 // The leader's side: drops a request it has seen. Valid for one term: a request names its term, and is

@@ -18,6 +18,10 @@ struct group_options {
   raft_options raft;
   // Writes and reads that may wait at once, each; more are refused with errc::busy.
   std::size_t max_waiting = 1 << 16;
+  // What a follower has sent to the leader without an answer yet; more is kept back, in order. Well below
+  // what a transport queues for one peer, since what that drops has an unknown outcome.
+  std::size_t max_forwarded = 4096;
+  std::size_t max_forwarded_bytes = std::size_t{16} << 20;  // of commands; a single larger one still goes
 };
 
 // Free of I/O, threads and clocks: under Asio it is a server, under the simulator the same code is a
@@ -110,7 +114,8 @@ class group {
   void submit(write_operation& operation) {
     if (!running()) return operation.complete(errc::stopped, {});
     if (waiting_writes() >= options_.max_waiting) return operation.complete(errc::busy, {});
-    if (!offer(operation)) unsent_.push_back(&operation);
+    // Behind those that are kept back: writes of one caller keep their order.
+    if (!unsent_.empty() || !offer(operation)) unsent_.push_back(&operation);
   }
 
   void submit(read_operation& operation) {
@@ -140,7 +145,8 @@ class group {
       pump_once();
     }
     notice_changes();
-    return false;
+    if (!unsent_.empty() && passes_on()) offer_unsent();
+    return running() && core_.has_ready(!write_in_flight_);
   }
 
   // Refuses new work and fails what waits. A write in flight still ends with persisted().
@@ -182,14 +188,13 @@ class group {
       apply_result result;
     };
     std::vector<outcome> outcomes;
-    for (log_index i = first; i <= last; ++i) {
-      const entry& e = core_.log().at(i);
-      const apply_result result = map_.apply(e);
+    const auto entry_at = [&](std::size_t i) -> const entry& { return core_.log().at(first + i); };
+    map_.apply_all(last - first + 1, entry_at, [&](const entry& e, const apply_result& result) {
       observer_.on_applied(e, result);
       proposals_.applied({e.term, e.index}, [&](const proposal& p, bool applied) {
         outcomes.push_back({p, applied, result});
       });
-    }
+    });
     map_.publish();
     core_.applied(last);
     // Only now: who is told may read at once and must see its write.
@@ -219,14 +224,24 @@ class group {
       return true;
     }
     if (!operation.may_forward) return operation.complete(errc::not_leader, {}), true;
-    // News of a leader comes before writes for it: else they would count as lost with those sent to the old
-    // one.
-    if (!core_.leader() || core_.leader() != leader_ || core_.term() != term_) return false;
-    // While the connection to it is down a write would be lost, and its outcome unknown for no reason.
-    if (!leader_reachable_) return false;
+    if (!knows_leader() || forwarded_.full(options_.max_forwarded, options_.max_forwarded_bytes))
+      return false;
     const std::uint64_t request = forwarded_.add(operation);
     transport_.send(envelope(core_.leader(), forward_request{request, std::move(operation.command)}));
     return true;
+  }
+
+  // News of a leader comes before writes for it: else they would count as lost with those sent to the old
+  // one. And while the connection to it is down a write would be lost, its outcome unknown for no reason.
+  [[nodiscard]] bool knows_leader() const noexcept {
+    return core_.leader() && core_.leader() == leader_ && core_.term() == term_ && leader_reachable_;
+  }
+  // Whether it is time to offer what was kept back: not for one answer each, that would go through all of it
+  // each time.
+  [[nodiscard]] bool passes_on() const noexcept {
+    if (core_.role() == role::leader) return true;
+    return knows_leader() &&
+           !forwarded_.full(options_.max_forwarded / 2 + 1, options_.max_forwarded_bytes / 2 + 1);
   }
 
   std::error_code receive_forwarded(message&& m) {
@@ -353,7 +368,7 @@ class group {
   forwarded_writes forwarded_;
   forward_filter filter_;
   read_waiters reads_;
-  std::vector<write_operation*> unsent_;  // wait for a leader
+  std::vector<write_operation*> unsent_;  // wait for a leader, or for room on the way to it
   tick_count now_ = 0;
   bool write_in_flight_ = false;
   bool stopped_ = false;

@@ -26,6 +26,9 @@ class timeline {
   // When the next event happens. Precondition: !empty().
   [[nodiscard]] micros next_at() const noexcept { return heap_.front().at; }
 
+  // Nothing happens until then. Precondition: no event is due before.
+  void wait_until(micros when) noexcept { now_ = std::max(now_, when); }
+
   // In `delay` microseconds.
   void schedule(micros delay, Event event) {
     heap_.push_back({now_ + delay, scheduled_++, std::move(event)});

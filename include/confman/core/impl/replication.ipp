@@ -212,11 +212,16 @@ CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
     if (p.id != options_.self) send(p.id, heartbeat{std::min(state_.commit, p.match), self.rounds.latest()});
 }
 
+// A leader never names more than we acknowledged to it, so there is no stale suffix to fear; and if we don't
+// hold that much, our disk has lost what it had synced. An empty log belongs to a wiped directory, whose
+// answers the leader will refuse by their incarnation, which says more.
+CONFMAN_DECL bool raft_core::lacks_acknowledged(log_index commit) const noexcept {
+  return commit > log_.last_index() && log_.last_index();
+}
+
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat& body) {
   if (const std::error_code error = accept_leader(m)) return error;
-  // The leader never names more than we acknowledged to it, so there is no stale suffix to fear here; and if
-  // we don't hold that much, our disk has lost what it had synced.
-  if (body.commit > log_.last_index()) return errc::log_damaged;
+  if (lacks_acknowledged(body.commit)) return errc::log_damaged;
   commit_to(body.commit);
   send(m.from, heartbeat_response{body.round});
   return {};
@@ -241,7 +246,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, commit_notice& body) {
   if (const std::error_code error = accept_leader(m)) return error;
-  if (body.commit > log_.last_index()) return errc::log_damaged;
+  if (lacks_acknowledged(body.commit)) return errc::log_damaged;
   commit_to(body.commit);
   return {};
 }

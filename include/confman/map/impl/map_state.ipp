@@ -76,7 +76,7 @@ CONFMAN_DECL apply_result map_state::apply(const entry& e) {
 }
 
 // One step down for each entry in turn: while the line of one is on its way, the others go on.
-CONFMAN_DECL void map_state::prepare(const entry* entries, std::size_t count) const noexcept {
+CONFMAN_DECL void map_state::prepare(const entry* const* entries, std::size_t count) const noexcept {
   constexpr std::size_t worth_it = std::size_t{256} << 10;  // smaller maps stay in the cache by themselves
   if (next_.record_bytes < worth_it) return;
   struct walk {
@@ -86,9 +86,9 @@ CONFMAN_DECL void map_state::prepare(const entry* entries, std::size_t count) co
   walk walks[prepared_together];
   std::size_t active = 0;
   for (std::size_t i = 0; i < count; ++i)
-    if (entries[i].type == entry_type::command) __builtin_prefetch(entries[i].payload.data());
+    if (entries[i]->type == entry_type::command) __builtin_prefetch(entries[i]->payload.data());
   for (std::size_t i = 0; i < count; ++i)
-    if (const std::string_view key = detail::peek_key(entries[i]); !key.empty())
+    if (const std::string_view key = detail::peek_key(*entries[i]); !key.empty())
       walks[active++] = {key, core_->tree.root()};
   while (active != 0) {
     for (std::size_t i = 0; i < active;) {

@@ -94,8 +94,8 @@ CONFMAN_DECL void world::crash(node& n) {
   lose_calls(n);
   n.crash(draw_survival());
   if (was_up) spoil(n);
-  const bool long_time = dice_.chance(150);
-  shared_.time.schedule(dice_.skewed(1000, shared_.plan.down_time * (long_time ? 6 : 1)),
+  const micros longest = !troubled_ ? 1000 : shared_.plan.down_time * (dice_.chance(150) ? 6 : 1);
+  shared_.time.schedule(dice_.skewed(1000, longest),
                         {event_kind::restart, static_cast<std::uint8_t>(n.id().value()), 0, 0});
 }
 
