@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Measures this build against the limits of this machine, in one run: one line a figure, ratios with their bounds.
+# Measures this build against the limits of this machine, in one run: one line a figure, ratios with bounds.
 #
 #   benchmarks/run.sh [--quick] [--directory DIR]
 #
-# --quick takes about a minute; without it each figure is measured for longer. The data directory must be on the disk
-# that is to be measured, not on a tmpfs; by default build/bench. The exit code is 1 if a bound is not kept.
+# --quick takes about a minute; without it each figure is measured for longer. The data directory must be on
+# the disk that is to be measured, not on a tmpfs; by default build/bench. Exit code 1: a bound is not kept.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/lib/packages.sh
@@ -30,6 +30,7 @@ while [ $# -gt 0 ]; do
   shift
 done
 
+# shellcheck disable=SC2119
 install_build_packages
 cmake --preset release >/dev/null
 cmake --build build/release --parallel "$(nproc)" --target confman_cluster_bench confman_read_bench
@@ -37,7 +38,8 @@ rm -rf "$directory"
 mkdir -p "$directory"
 trap 'rm -rf "$directory"' EXIT
 
-echo "== $(uname -sr), $(nproc) cores, $(date -u +%F), commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+commit=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
+echo "== $(uname -sr), $(nproc) cores, $(date -u +%F), commit $commit"
 status=0
 build/release/benchmarks/confman_cluster_bench "$directory" "$seconds" || status=$?
 build/release/benchmarks/confman_read_bench "${reads[@]}" || status=$?

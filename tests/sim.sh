@@ -26,6 +26,7 @@ binary=${CONFMAN_SIM:-}
 if [ -z "$binary" ]; then
   binary=build/release/tests/confman_sim
   source tests/lib/packages.sh
+  # shellcheck disable=SC2119
   install_build_packages
   log=build/sim-build.log
   mkdir -p build

@@ -50,7 +50,7 @@ install_missing() {
 
 # What building the library, the tests and the examples takes.
 install_build_packages() {
-  install_missing g++=g++ cmake=cmake ninja-build=ninja \
+  install_missing g++=g++ cmake=cmake ninja-build=ninja pkg-config=pkg-config \
     libasio-dev=asio/version.hpp libfmt-dev=fmt/core.h libcereal-dev=cereal/cereal.hpp \
     doctest-dev=doctest/doctest.h libcpp-httplib-dev=/usr/include/httplib.h,/usr/local/include/httplib.h "$@"
 }

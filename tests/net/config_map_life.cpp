@@ -303,6 +303,21 @@ TEST_CASE("a blocking call on the map's own thread fails with would_deadlock ins
   CHECK_FALSE(c[1].get("/b"));
 }
 
+TEST_CASE("a map with a thread of its own may be destroyed on that thread") {
+  const auto token = std::make_shared<int>();
+  tcp_cluster c(1);
+  auto map = std::make_unique<config_map>(c.options_of(1));
+  REQUIRE_FALSE(map->start());
+  std::promise<void> gone;
+  map->async_put("/a", "1", [&map, &gone, token](std::error_code, write_result) {
+    map->async_put("/b", "1", [token](std::error_code, write_result) {});
+    map.reset();
+    gone.set_value();
+  });
+  gone.get_future().wait();
+  CHECK(eventually([&] { return token.use_count() == 1; }));
+}
+
 TEST_CASE("events reach on_event, and never after the destructor") {
   std::atomic<bool> alive{true};
   std::atomic<int> events{0}, late{0};

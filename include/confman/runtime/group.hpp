@@ -80,11 +80,10 @@ class group {
       offer_unsent();
     }
     if (error == errc::log_damaged)
-      fail({error,
-            "node " + std::to_string(options_.raft.self.value()) +
-                ": its log lacks entries that it acknowledged; its disk has lost data. Stop this node, keep "
-                "its "
-                "data directory for analysis, and restore the directory from a copy or replace the node"});
+      fail({error, "node " + std::to_string(options_.raft.self.value()) +
+                       ": its log lacks entries that it acknowledged: the data directory was emptied or "
+                       "replaced, or its disk has lost data; bring the original directory back, or replace "
+                       "the node by a new member"});
     if (error == errc::log_diverged)
       fail({error,
             "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +

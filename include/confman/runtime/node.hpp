@@ -195,7 +195,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     pumping_ = false;
     flush_if_possible(*transport_);
     update_status();
-    if (group_->failed() && state_ == state::running) return begin_stop(group_->failed());
+    if (group_->failed() && state_ == state::running) {
+      failure why = group_->failed();
+      if (why.code != errc::storage_failed) why.what += " (directory '" + options_.directory + "')";
+      return begin_stop(std::move(why));
+    }
     if (more) asio::post(strand_, [self = this->shared_from_this()] { self->pump(); });
   }
 
