@@ -16,6 +16,19 @@
 
 #include "net_harness.hpp"
 
+// It can't see the reference count of exception_ptr, which is inside libstdc++.so, and so reports the end of
+// an exception that went from one thread to another as a race.
+#if defined(__SANITIZE_THREAD__)
+#define CONFMAN_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define CONFMAN_THREAD_SANITIZER 1
+#endif
+#endif
+#if !defined(CONFMAN_THREAD_SANITIZER)
+#define CONFMAN_THREAD_SANITIZER 0
+#endif
+
 using namespace confman;
 using namespace confman::testing;
 
@@ -145,12 +158,14 @@ TEST_CASE("use_future gives the outcome, or throws the error") {
   CHECK(map.async_get("/a", linearizable, asio::use_future).get()->value() == "1");
   CHECK_FALSE(map.async_get("/none", linearizable, asio::use_future).get());
   map.async_read_barrier(linearizable, asio::use_future).get();
+#if !CONFMAN_THREAD_SANITIZER
   try {
     (void)map.async_compare_exchange("/a", 99999, "2", asio::use_future).get();
     FAIL("a comparison that fails throws");
   } catch (const std::system_error& e) {
     CHECK(e.code() == errc::compare_failed);
   }
+#endif
   CHECK(map.async_erase("/a", asio::use_future).get().existed);
   CHECK_FALSE(map.async_erase("/a", asio::use_future).get().existed);
   map.stop();

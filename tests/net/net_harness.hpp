@@ -1,6 +1,9 @@
 // Maps in one process for tests: free ports, directories that go away, clusters on sockets or in memory.
 #pragma once
 
+// Before Asio: see config_map.hpp.
+#include "confman/config.hpp"
+
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>

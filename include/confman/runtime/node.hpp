@@ -183,7 +183,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
 
   void pump() {
-    if (!group_ || pumping_) return;
+    if (!group_ || !transport_ || pumping_) return;
     pumping_ = true;
     bool more = group_->pump();
     if constexpr (!traits::blocks) {
@@ -277,6 +277,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (const auto started = std::exchange(started_, nullptr))
       started->complete(code ? code : make_error_code(errc::stopped));
     if (read_operation* finished = std::exchange(run_, nullptr)) finished->complete(code);
+    // Its destructor belongs on the strand as all its methods do, and one of its handlers may be on the
+    // stack.
+    if (transport_) asio::post(strand_, [gone = std::move(transport_)] {});
   }
 
   // --- mail ---

@@ -39,6 +39,9 @@ class network {
   [[nodiscard]] bool connected(node_id from, node_id to) const noexcept {
     return !cut_[from.value()][to.value()];
   }
+  // Some of the old answers to this node come again soon: what a new leader must not be impressed by. Only
+  // with scenario::replay.
+  CONFMAN_DECL void haunt(node_id to);
   // No loss, no duplicates, short delays and order on each link from now on.
   void calm() noexcept { calm_ = true; }
 
@@ -47,6 +50,7 @@ class network {
 
   CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
+  static constexpr std::size_t kept_answers = 64;
   struct old_message {
     in_flight m;
     node_id from;
@@ -62,7 +66,8 @@ class network {
   std::array<std::array<micros, max_nodes>, max_nodes> last_arrival_{};
   std::vector<in_flight> slots_;
   std::vector<std::uint32_t> free_;
-  std::vector<old_message> old_;  // what may be replayed
+  std::vector<old_message> old_;      // what may be replayed
+  std::vector<old_message> answers_;  // ... to a new leader
 };
 
 }  // namespace confman::sim

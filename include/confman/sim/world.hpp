@@ -67,6 +67,7 @@ class world {
   // trouble
   void trouble();
   void strike(fault::set one);
+  void cut_power(node& n, std::uint64_t least, std::uint64_t most);
   void crash(node& n);
   void restart(node& n);
   void spoil(node& n);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "confman/sim/network.hpp"
+#include "confman/sim/trace.hpp"
 #include "confman/wire/message_codec.hpp"
 
 namespace confman::sim {
@@ -33,12 +34,23 @@ CONFMAN_DECL void network::post(in_flight&& m, node_id from, node_id to, micros 
                          static_cast<std::uint32_t>(from.value()), slot});
 }
 
+CONFMAN_DECL void network::haunt(node_id to) {
+  if (calm_ || plan_.replay == 0) return;
+  for (const old_message& old : answers_) {
+    if (old.to != to || dice_.coin()) continue;
+    counts_.add(counted::replays);
+    post(in_flight(old.m), old.from, to, dice_.skewed(0, plan_.election_timeout()));
+  }
+}
+
 CONFMAN_DECL void network::send(message&& m) {
   counts_.add(counted::messages);
   const node_id from = m.from;
   const node_id to = m.to;
   if (!connected(from, to)) return counts_.add(counted::cut_messages);
   if (!calm_ && dice_.chance(plan_.loss)) return counts_.add(counted::lost_messages);
+  const bool answer = m.body.index() == type_of<append_ok> || m.body.index() == type_of<vote_response> ||
+                      m.body.index() == type_of<read_index_response>;
   in_flight travelling;
   if (plan_.encode) {
     counts_.add(counted::encoded_messages);
@@ -53,6 +65,10 @@ CONFMAN_DECL void network::send(message&& m) {
       old_.push_back({travelling, from, to});
     else if (dice_.chance(50))
       old_[dice_.below(old_.size())] = {travelling, from, to};
+    if (answer && answers_.size() < kept_answers)
+      answers_.push_back({travelling, from, to});
+    else if (answer && dice_.chance(300))
+      answers_[dice_.below(answers_.size())] = {travelling, from, to};
     if (dice_.chance(plan_.replay)) {
       const old_message& again = old_[dice_.below(old_.size())];
       counts_.add(counted::replays);

@@ -32,7 +32,7 @@ inline void draw_network(scenario& s, dice& d) {
   s.encode = d.chance(300);
   if (d.chance(500)) s.loss = static_cast<unsigned>(d.pick(5, 20, 100, 250));
   if (d.chance(500)) s.duplication = static_cast<unsigned>(d.pick(10, 50, 200));
-  if (d.chance(300)) s.replay = static_cast<unsigned>(d.pick(2, 10, 50));
+  if (d.chance(400)) s.replay = static_cast<unsigned>(d.pick(2, 10, 50));
 }
 
 inline void draw_disks(scenario& s, dice& d) {

@@ -23,6 +23,14 @@ CONFMAN_DECL node& world::pick_victim() {
   return l ? *l : *nodes_[dice_.below(nodes_.size())];
 }
 
+// The power of a node will go within so many effects.
+CONFMAN_DECL void world::cut_power(node& n, std::uint64_t least, std::uint64_t most) {
+  const std::uint64_t effects = dice_.skewed(least, most);
+  const bool performed = dice_.coin();
+  n.fuse().arm(effects, performed);
+  shared_.log.note(step::fuse, n.id(), effects, performed);
+}
+
 // The next thing that goes wrong, and when.
 CONFMAN_DECL void world::trouble() {
   if (!troubled_) return;
@@ -44,9 +52,7 @@ CONFMAN_DECL void world::strike(fault::set one) {
       return crash(victim);
     case fault::effect_crash: {
       if (!victim.up()) return;
-      const std::uint64_t effects = dice_.skewed(0, 60);
-      victim.fuse().arm(effects, dice_.coin());
-      return shared_.log.note(step::fuse, victim.id(), effects);
+      return cut_power(victim, 0, 60);
     }
     case fault::power_loss:
       return power_loss();
@@ -102,7 +108,7 @@ CONFMAN_DECL void world::crash(node& n) {
 CONFMAN_DECL void world::restart(node& n) {
   if (n.up()) return;
   const bool fragile = troubled_ && (shared_.plan.faults & fault::recovery_crash) != 0 && dice_.chance(400);
-  if (fragile) n.fuse().arm(dice_.skewed(0, 60), dice_.coin());
+  if (fragile) cut_power(n, 0, 60);
   if (n.start()) return;
   const bool refused = !n.fuse().blown() && n.platter().rotten();
   if (!refused) {
@@ -127,7 +133,15 @@ CONFMAN_DECL void world::spoil(node& n) {
 CONFMAN_DECL void world::resume(node& n) {
   if (!n.paused()) return;
   shared_.log.note(step::resumed, n.id());
-  for (const event& e : n.resume()) shared_.time.schedule(0, e);
+  const std::vector<event> backlog = n.resume();
+  // A client's request may have waited as well, and may be seen before what the peers have sent meanwhile.
+  const std::uint64_t reads = troubled_ ? dice_.below(4) : 0;
+  for (std::uint64_t i = 0; i < reads && n.up() && !n.dead(); ++i) {
+    const auto who = static_cast<std::uint32_t>(dice_.below(clients_.size()));
+    issue_read(who, n, call_kind::read_linearizable,
+               static_cast<std::uint32_t>(dice_.below(shared_.plan.keys)));
+  }
+  for (const event& e : backlog) shared_.time.schedule(0, e);
 }
 
 CONFMAN_DECL void world::power_loss() {
@@ -185,7 +199,7 @@ CONFMAN_DECL void world::cut_leader() {
   }
   shared_.counts.add(counted::leader_cuts);
   shared_.log.note(step::partition, l->id(), 9);
-  if (dice_.chance(700)) l->fuse().arm(dice_.skewed(4, 60), dice_.coin());
+  if (dice_.chance(700)) cut_power(*l, 4, 60);
   shared_.time.schedule(dice_.skewed(1000, 4 * shared_.plan.election_timeout()), {event_kind::heal, 0, 0, 0});
 }
 

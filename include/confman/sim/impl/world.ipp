@@ -112,8 +112,8 @@ CONFMAN_DECL void world::after(node& n) {
   }
   if (!n.leads() || led_[n.id().value()] == n.core().term()) return;
   led_[n.id().value()] = n.core().term();
-  if (troubled_ && (shared_.plan.faults & fault::leader_crash) != 0 && dice_.chance(400))
-    n.fuse().arm(dice_.skewed(0, 40), dice_.coin());
+  shared_.net.haunt(n.id());
+  if (troubled_ && (shared_.plan.faults & fault::leader_crash) != 0 && dice_.chance(400)) cut_power(n, 0, 40);
 }
 
 // --- the end
