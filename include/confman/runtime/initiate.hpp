@@ -106,8 +106,8 @@ class initiate_run : public initiation<Node> {
 // The handler takes the error alone.
 struct finish_plain {
   template <class Bound>
-  void operator()(Bound&& bound, std::error_code code) const {
-    std::decay_t<Bound>::post(std::move(bound), code);
+  void operator()(Bound bound, std::error_code code) const {
+    Bound::post(std::move(bound), code);
   }
 };
 
@@ -118,10 +118,10 @@ struct finish_get {
   std::string key;
 
   template <class Bound>
-  void operator()(Bound&& bound, std::error_code code) const {
+  void operator()(Bound bound, std::error_code code) const {
     std::optional<map_entry> found;
     if (!code) found = map->get(key);
-    std::decay_t<Bound>::post(std::move(bound), code, std::move(found));
+    Bound::post(std::move(bound), code, std::move(found));
   }
 };
 

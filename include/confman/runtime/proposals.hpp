@@ -26,9 +26,9 @@ class proposals {
   [[nodiscard]] std::size_t size() const noexcept { return current_.size() + older_.size(); }
 
   // Precondition: proposals of one term arrive in order of index.
-  void add(proposal p) {
+  void add(const proposal& p) {
     if (!current_.empty() && current_.back().at.term != p.at.term) retire();
-    current_.push_back(std::move(p));
+    current_.push_back(p);
   }
 
   // Calls decided(proposal, applied) for every proposal that the entry at `place` decides.

@@ -98,11 +98,11 @@ class node final : private group_observer {
  private:
   struct transport {
     node* self;
-    void send(message&& m) { self->send(std::move(m)); }
+    void send(message&& m) const { self->send(std::move(m)); }
   };
   struct storage {
     node* self;
-    void write(write_batch&& batch) { self->write(std::move(batch)); }
+    void write(write_batch&& batch) const { self->write(std::move(batch)); }
   };
   using group_type = group<transport, storage>;
 

@@ -91,8 +91,8 @@ class trace {
   // The last records in order, one per line.
   [[nodiscard]] CONFMAN_DECL std::string tail() const;
 
-  [[noreturn]] void fail(invariant which, std::string what) const {
-    throw violation(which, now_, std::move(what));
+  [[noreturn]] void fail(invariant which, const std::string& what) const {
+    throw violation(which, now_, what);
   }
 
  private:

@@ -75,7 +75,7 @@ enum class invariant : int {
 
 class violation : public std::runtime_error {
  public:
-  violation(invariant which, micros at, std::string what)
+  violation(invariant which, micros at, const std::string& what)
       : std::runtime_error("invariant " + std::to_string(static_cast<int>(which)) + " (" + name_of(which) +
                            "): " + what),
         which_(which),

@@ -33,9 +33,9 @@ class tcp_session : public std::enable_shared_from_this<tcp_session> {
   void on_hello(const frame& f);
   void on_message_frame(const frame& f);
   void admit(hello theirs);
-  void refuse(failure why);
+  void refuse(const failure& why);
   void answer(bool then_close);
-  void fail(failure why);
+  void fail(const failure& why);
 
   std::shared_ptr<tcp_context> context_;
   tcp_socket socket_;

@@ -72,7 +72,7 @@ CONFMAN_DECL void tcp_session::on_hello(const frame& f) {
   ours.self = context_->options.self;
   ours.peer_known = context_->known.count(theirs->from) != 0;
   ours.where = where_;
-  if (failure wrong = check_hello(*theirs, ours)) return refuse(std::move(wrong));
+  if (failure wrong = check_hello(*theirs, ours)) return refuse(wrong);
   admit(*std::move(theirs));
 }
 
@@ -96,7 +96,7 @@ CONFMAN_DECL void tcp_session::admit(hello theirs) {
   answer(false);
 }
 
-CONFMAN_DECL void tcp_session::refuse(failure why) {
+CONFMAN_DECL void tcp_session::refuse(const failure& why) {
   refused_ = true;
   append_refusal_frame(why, answer_);
   context_->report({why.code, "refused a connection: " + why.what});
@@ -130,7 +130,7 @@ CONFMAN_DECL void tcp_session::on_message_frame(const frame& f) {
   context_->deliver(*std::move(m));
 }
 
-CONFMAN_DECL void tcp_session::fail(failure why) {
+CONFMAN_DECL void tcp_session::fail(const failure& why) {
   const std::string who = admitted_ ? "node " + std::to_string(peer_.from.value()) + " at " + where_
                                     : "a connection from " + where_;
   context_->report({why.code, who + " was closed: " + why.what});
