@@ -55,11 +55,6 @@ struct configuration {
 
   friend bool operator==(const configuration&, const configuration&) = default;
 
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(incoming, outgoing, learners);
-  }
-
  private:
   static const member* find(const std::vector<member>& list, node_id id) noexcept {
     const auto it = std::find_if(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
