@@ -49,6 +49,23 @@ enum class errc {
   bad_address,
   log_diverged,  // a peer's log has another content at the same place: broken hardware or a bug
   two_leaders,   // two nodes claim to lead one term: a node has lost its vote
+  // Membership and leadership.
+  change_in_flight,  // another change of members is under way, or the leader's first entry isn't committed
+                     // yet
+  bad_change,        // a change of members that makes no sense: see the failure's text
+  not_a_member,      // the id named is not a member
+  already_a_member,  // the id named is one
+  last_voter,        // the change would leave no voter
+  learner_behind,    // a learner is promoted only once it holds the leader's log
+  change_undone,     // another leader's log took the change's place: it did not happen
+  transfer_failed,   // the target did not take over in time; the old leader leads on
+  // Snapshots, backups.
+  snapshot_damaged,     // a snapshot file can't be trusted
+  directory_not_empty,  // a restore goes into a new directory only
+  // Sessions and large values.
+  session_expired,  // the session was closed, or idle for longer than its time to live: its writes aren't
+                    // told apart any more
+  upload_expired,   // a large value's earlier pieces are gone: put it again
 };
 
 [[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;

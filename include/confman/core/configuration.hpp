@@ -16,23 +16,29 @@ struct member {
   // Which data directory speaks for this id. 0 until a leader has bound it: then messages of any other
   // incarnation are refused, so a wiped disk under an old id is not trusted to remember votes or entries.
   incarnation_id incarnation;
+  // Where its peers reach it; opaque to the core. Empty: as the transport was told when it was made.
+  std::string address{};
+  // Who should lead: among the voters that have caught up, the one with the highest. 0: never stands for
+  // election by itself.
+  std::uint8_t priority = 1;
 
   friend bool operator==(const member&, const member&) = default;
-
-  template <class Archive>
-  void serialize(Archive& archive) {
-    archive(id, incarnation);
-  }
 };
 
 // Invariants:
 //   1. `incoming` is not empty once a cluster runs; each list is sorted by id, without duplicates.
 //   2. `outgoing` is empty unless the configuration is joint (thesis, 4.3): then a majority of both decides.
-//   3. a learner is in neither voter list; an id has one incarnation wherever it appears.
+//   3. a learner is in neither voter list; an id has one incarnation, address and priority wherever it
+//   appears.
+//   4. `learners_next` holds only ids in `outgoing`, and is empty unless joint: voters that become learners
+//   when
+//      the joint configuration is left.
 struct configuration {
   std::vector<member> incoming;
   std::vector<member> outgoing;
   std::vector<member> learners;
+  std::vector<member> learners_next;
+  bool auto_leave = false;  // joint: the leader proposes the way out as soon as this one is committed
 
   [[nodiscard]] bool joint() const noexcept { return !outgoing.empty(); }
   [[nodiscard]] bool is_voter(node_id id) const noexcept { return find(incoming, id) || find(outgoing, id); }

@@ -7,15 +7,22 @@
 
 #include "confman/core/configuration.hpp"
 #include "confman/core/shared_bytes.hpp"
+#include "confman/core/snapshot_meta.hpp"
 #include "confman/error.hpp"
 
 namespace confman {
 
-// The payload of a configuration entry: format byte 1, then for each of the three lists a count (u32) and for
-// each member id and incarnation (u64 each), little-endian.
+// The payload of a configuration entry: format byte 1, auto_leave (u8), then for each of the four lists
+// (incoming, outgoing, learners, learners_next) a count (u32) and for each member id and incarnation (u64
+// each), priority (u8), bytes of the address (u16) and the address; little-endian.
 [[nodiscard]] CONFMAN_DECL shared_bytes encode_configuration(const configuration& members);
 // errc::bad_command when the bytes aren't a configuration; takes no memory before a length is checked.
 [[nodiscard]] CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes);
+
+// Format byte 1; term, index, chain hash, members_at (u64 each); then the configuration as above.
+[[nodiscard]] CONFMAN_DECL shared_bytes encode_snapshot_meta(const snapshot_meta& meta);
+// errc::snapshot_damaged when the bytes don't describe a snapshot.
+[[nodiscard]] CONFMAN_DECL result<snapshot_meta> decode_snapshot_meta(std::string_view bytes);
 
 class configuration_log {
  public:

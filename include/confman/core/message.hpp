@@ -1,6 +1,7 @@
 // What members say to each other: one struct per message, no field that means two things.
 #pragma once
 
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -22,6 +23,8 @@ struct pre_vote_response {
 // RequestVote (paper, figure 2), for the term of the envelope.
 struct vote_request {
   version last;
+  bool transfer =
+      false;  // the leader itself asked for this election: stickiness doesn't apply (thesis, 4.2.3)
 };
 struct vote_response {
   bool granted = false;
@@ -68,6 +71,46 @@ struct read_index_response {
   log_index index;
 };
 
+// From a leader to the voter that should take over, once it holds the whole log: stand for election now
+// (thesis, 3.10).
+struct timeout_now {};
+
+// A part of a snapshot file, at most 256 KiB. `digest` names the file: pieces of two files never mix, and a
+// transfer goes on where it stopped when the same file is offered again.
+struct snapshot_piece {
+  version at;  // what the snapshot contains
+  std::uint64_t digest = 0;
+  std::uint64_t total = 0;   // bytes of the file
+  std::uint64_t offset = 0;  // of `bytes` in it
+  shared_bytes bytes;
+};
+// The receiver wants `next` (what is before it, it has); next == total: it has the whole file. `installed`:
+// it needs no more of it, the snapshot, or more, is in its state.
+struct snapshot_piece_response {
+  version at;
+  std::uint64_t digest = 0;
+  std::uint64_t next = 0;
+  bool installed = false;
+};
+
+// A node that is no member asks any member to be made one.
+struct join_request {
+  std::string address;
+  bool as_learner = false;  // stay a learner; else it is promoted when it has caught up
+  std::uint8_t priority = 1;
+};
+enum class join_status : std::uint8_t {
+  accepted = 0,    // the change is on its way; ask again until the log says so
+  not_leader = 1,  // ask `leader`, at `leader_address`, if it is known
+  refused = 2,     // `code`, an errc, says why
+};
+struct join_response {
+  join_status status = join_status::refused;
+  std::uint16_t code = 0;
+  node_id leader;
+  std::string leader_address;
+};
+
 // The sender's term (in the envelope) is higher than the receiver's message was: step down.
 struct stale_term {};
 
@@ -97,7 +140,8 @@ struct forward_response {
 using message_body =
     std::variant<pre_vote_request, pre_vote_response, vote_request, vote_response, append_request, append_ok,
                  append_reject, heartbeat, heartbeat_response, commit_notice, read_index_request,
-                 read_index_response, stale_term, refused, forward_request, forward_response>;
+                 read_index_response, stale_term, refused, forward_request, forward_response, timeout_now,
+                 snapshot_piece, snapshot_piece_response, join_request, join_response>;
 
 struct message {
   cluster_id cluster;

@@ -42,6 +42,7 @@ class replication_window {
 enum class progress_state : std::uint8_t {
   probe,      // where the logs agree is not known: one append at a time
   replicate,  // known: appends are pipelined, next runs ahead of match
+  snapshot,   // needs what is before the log: nothing is appended until it holds the snapshot
 };
 
 // Invariant: match < next.

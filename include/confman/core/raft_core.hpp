@@ -150,6 +150,11 @@ class raft_core {
   std::error_code handle(const message& m, refused& body);
   std::error_code handle(const message&, forward_request&) { return {}; }
   std::error_code handle(const message&, forward_response&) { return {}; }
+  std::error_code handle(const message&, timeout_now&) { return {}; }
+  std::error_code handle(const message&, snapshot_piece&) { return {}; }
+  std::error_code handle(const message&, snapshot_piece_response&) { return {}; }
+  std::error_code handle(const message&, join_request&) { return {}; }
+  std::error_code handle(const message&, join_response&) { return {}; }
 
   // elections
   void become_follower(term_t term, node_id leader);

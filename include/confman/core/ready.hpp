@@ -17,6 +17,15 @@ struct read_answer {
   log_index index;
 };
 
+// Entries of the log, from `from` on, at most up to `last`, for one follower: as many as make `max_bytes`
+// (one larger entry still counts).
+struct entry_fetch {
+  node_id peer;
+  log_index from;
+  log_index last;
+  std::size_t max_bytes = 0;
+};
+
 // One batch of work. The parts may be done in any order and in parallel: whatever must wait for the disk is
 // held back inside the core until persisted() says so.
 struct ready {
@@ -26,6 +35,10 @@ struct ready {
   log_index apply_first{1};
   log_index apply_last{0};
   std::vector<read_answer> reads;
+  // Followers that need entries which this log no longer holds: send them the newest snapshot.
+  std::vector<node_id> snapshots_wanted;
+  // Followers that need entries which are on disk only: read them, answer by entries_read().
+  std::vector<entry_fetch> fetches;
 };
 
 struct raft_options {

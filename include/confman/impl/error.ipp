@@ -76,6 +76,32 @@ class category_t final : public std::error_category {
         return "the peer speaks another protocol version";
       case errc::address_in_use:
         return "the listen address is in use";
+      case errc::change_in_flight:
+        return "another change of members is under way, or the leader is too new: wait for it to end, then "
+               "retry";
+      case errc::bad_change:
+        return "that change of members makes no sense";
+      case errc::not_a_member:
+        return "the node id is not a member of the cluster";
+      case errc::already_a_member:
+        return "the node id is already a member of the cluster: remove it first, or use another id";
+      case errc::last_voter:
+        return "the change would leave the cluster without a voter: add another voter first";
+      case errc::learner_behind:
+        return "the learner does not hold the leader's log yet: wait until it has caught up, then promote it";
+      case errc::change_undone:
+        return "the change of members was undone by a change of leader: it did not happen, retry it";
+      case errc::transfer_failed:
+        return "the leadership was not taken over in time: the old leader leads on, if it still can";
+      case errc::snapshot_damaged:
+        return "a snapshot file is damaged or incomplete";
+      case errc::directory_not_empty:
+        return "the data directory is not empty: restore into a new one";
+      case errc::session_expired:
+        return "the session has expired or was closed: open another; whether its last write happened must be "
+               "read";
+      case errc::upload_expired:
+        return "the earlier pieces of this large value have expired: put it again";
       case errc::bad_address:
         return "the address is not of the form host:port";
       case errc::two_leaders:

@@ -33,7 +33,13 @@ class memory_storage {
 
   // What a restart of the same object would find. `boot` counts the calls.
   [[nodiscard]] recovered_log recover(cluster_id cluster, incarnation_id incarnation) {
-    return {state_, entries_, ++boot_, incarnation, cluster};
+    recovered_log found;
+    found.state = state_;
+    found.entries = entries_;
+    found.boot = ++boot_;
+    found.incarnation = incarnation;
+    found.cluster = cluster;
+    return found;
   }
 
  private:

@@ -14,6 +14,9 @@ template <>
 inline constexpr std::uint64_t last_enumerator<entry_type> =
     static_cast<std::uint64_t>(entry_type::configuration);
 template <>
+inline constexpr std::uint64_t last_enumerator<join_status> =
+    static_cast<std::uint64_t>(join_status::refused);
+template <>
 inline constexpr std::uint64_t last_enumerator<forward_status> =
     static_cast<std::uint64_t>(forward_status::unknown);
 
@@ -55,6 +58,16 @@ template <>
 inline constexpr std::uint8_t wire_tag<forward_request> = 15;
 template <>
 inline constexpr std::uint8_t wire_tag<forward_response> = 16;
+template <>
+inline constexpr std::uint8_t wire_tag<timeout_now> = 17;
+template <>
+inline constexpr std::uint8_t wire_tag<snapshot_piece> = 18;
+template <>
+inline constexpr std::uint8_t wire_tag<snapshot_piece_response> = 19;
+template <>
+inline constexpr std::uint8_t wire_tag<join_request> = 20;
+template <>
+inline constexpr std::uint8_t wire_tag<join_response> = 21;
 
 // The fields of each message, in wire order; `M` is const when writing.
 template <class A>
@@ -67,7 +80,7 @@ void wire_fields(A& a, pre_vote_response& m) {
 }
 template <class A>
 void wire_fields(A& a, vote_request& m) {
-  a(m.last);
+  a(m.last, m.transfer);
 }
 template <class A>
 void wire_fields(A& a, vote_response& m) {
@@ -106,6 +119,24 @@ void wire_fields(A&, stale_term&) {}
 template <class A>
 void wire_fields(A& a, refused& m) {
   a(m.bound);
+}
+template <class A>
+void wire_fields(A&, timeout_now&) {}
+template <class A>
+void wire_fields(A& a, snapshot_piece& m) {
+  a(m.at, m.digest, m.total, m.offset, m.bytes);
+}
+template <class A>
+void wire_fields(A& a, snapshot_piece_response& m) {
+  a(m.at, m.digest, m.next, m.installed);
+}
+template <class A>
+void wire_fields(A& a, join_request& m) {
+  a(m.address, m.as_learner, m.priority);
+}
+template <class A>
+void wire_fields(A& a, join_response& m) {
+  a(m.status, m.code, m.leader, m.leader_address);
 }
 template <class A>
 void wire_fields(A& a, forward_request& m) {
@@ -191,7 +222,7 @@ void read_body(bounded_reader& a, std::uint8_t tag, message_body& body, std::ind
 // Whether a message of this type may carry payloads, which must then outlive the buffer it was read into.
 [[nodiscard]] constexpr bool carries_payload(std::uint8_t tag) noexcept {
   return tag == wire_tag<append_request> || tag == wire_tag<forward_request> ||
-         tag == wire_tag<forward_response>;
+         tag == wire_tag<forward_response> || tag == wire_tag<snapshot_piece>;
 }
 
 [[nodiscard]] inline result<message> read_message(bounded_reader& a) {
