@@ -1,0 +1,264 @@
+// Snapshots on their way from one member to another, in pieces: what to read and to send next, what to ask for.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "confman/core/ids.hpp"
+#include "confman/core/message.hpp"
+#include "confman/runtime/operation.hpp"
+
+namespace confman {
+
+// A durable snapshot file: what it contains, and which bytes exactly.
+struct snapshot_file {
+  version at;
+  std::uint64_t digest = 0;
+  std::uint64_t bytes = 0;
+
+  friend bool operator==(const snapshot_file&, const snapshot_file&) = default;
+};
+
+struct snapshot_transfer_options {
+  std::size_t piece_bytes = std::size_t{256} << 10;
+  std::size_t window = 4;             // pieces on their way to one follower
+  std::size_t bytes_per_tick = 0;     // to all followers together; 0: no limit
+  tick_count retry = 50;              // without news from the follower for so long: offer again
+  tick_count give_up = 1000;          // ... and for so long: the transfer has failed
+};
+
+// A piece of a file to be read, for one follower.
+struct snapshot_read {
+  node_id to;
+  snapshot_file file;
+  std::uint64_t offset = 0;
+  std::size_t bytes = 0;
+};
+
+// The leader's side. The follower says what it wants next, so that a transfer goes on where it stopped, whoever of
+// the two was restarted; what gets lost is sent again. Free of I/O: reads() says what to read, read() takes what was
+// read and gives the message.
+class snapshot_senders {
+ public:
+  explicit snapshot_senders(const snapshot_transfer_options& options = {}) : options_(options) {}
+
+  [[nodiscard]] bool sending(node_id to) const noexcept { return transfers_.count(to) != 0; }
+  [[nodiscard]] bool empty() const noexcept { return transfers_.empty(); }
+  // The oldest place that a follower will need entries from, once its transfer is over.
+  [[nodiscard]] std::optional<log_index> oldest() const noexcept {
+    std::optional<log_index> least;
+    for (const auto& [to, t] : transfers_)
+      least = least ? std::min(*least, t.file.at.index) : t.file.at.index;
+    return least;
+  }
+
+  // Begins, or begins anew with another file.
+  void start(node_id to, const snapshot_file& file, tick_count now) {
+    transfer t;
+    t.file = file;
+    t.heard = t.offered = now;
+    transfers_[to] = t;
+  }
+  void stop(node_id to) { transfers_.erase(to); }
+  void clear() noexcept { transfers_.clear(); }
+
+  // One unit of time passed. Returns the followers that have been silent for too long, and forgets them.
+  [[nodiscard]] std::vector<node_id> tick(tick_count now) {
+    std::vector<node_id> failed;
+    if (options_.bytes_per_tick != 0)
+      allowance_ = std::min(allowance_ + options_.bytes_per_tick,
+                            options_.bytes_per_tick * burst_ticks + options_.piece_bytes);
+    for (auto it = transfers_.begin(); it != transfers_.end();) {
+      transfer& t = it->second;
+      if (now - t.heard >= options_.give_up) {
+        failed.push_back(it->first);
+        it = transfers_.erase(it);
+        continue;
+      }
+      if (now - t.offered >= options_.retry && now - t.heard >= options_.retry) {
+        t.next = t.confirmed;
+        t.offered = now;
+      }
+      ++it;
+    }
+    return failed;
+  }
+
+  // What to read now. Each is answered by read() or by stop().
+  [[nodiscard]] std::vector<snapshot_read> reads() {
+    std::vector<snapshot_read> wanted;
+    for (auto& [to, t] : transfers_) {
+      const std::uint64_t limit = t.confirmed + options_.window * options_.piece_bytes;
+      while (t.next < std::min(limit, t.file.bytes)) {
+        const auto bytes =
+            static_cast<std::size_t>(std::min<std::uint64_t>(options_.piece_bytes, t.file.bytes - t.next));
+        if (options_.bytes_per_tick != 0) {
+          if (allowance_ < bytes) return wanted;
+          allowance_ -= bytes;
+        }
+        wanted.push_back({to, t.file, t.next, bytes});
+        t.next += bytes;
+      }
+    }
+    return wanted;
+  }
+
+  // The bytes that were asked for, as a message body; nothing if the transfer has ended or gone elsewhere since.
+  [[nodiscard]] std::optional<snapshot_piece> read(const snapshot_read& what, shared_bytes bytes) {
+    const auto it = transfers_.find(what.to);
+    if (it == transfers_.end() || it->second.file != what.file) return std::nullopt;
+    return snapshot_piece{what.file.at, what.file.digest, what.file.bytes, what.offset, std::move(bytes)};
+  }
+
+  // The follower's answer. True: it holds the snapshot or more, the transfer has ended.
+  bool answered(node_id from, const snapshot_piece_response& answer, tick_count now) {
+    const auto it = transfers_.find(from);
+    if (it == transfers_.end()) return false;
+    transfer& t = it->second;
+    if (answer.at != t.file.at || answer.digest != t.file.digest) return false;
+    t.heard = now;
+    if (answer.installed) {
+      transfers_.erase(it);
+      return true;
+    }
+    if (answer.next > t.file.bytes) return false;
+    // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged.
+    const bool back = answer.next < t.confirmed;
+    t.confirmed = answer.next;
+    if (back || t.next < t.confirmed) t.next = t.confirmed;
+    return false;
+  }
+
+ private:
+  struct transfer {
+    snapshot_file file;
+    std::uint64_t confirmed = 0;  // the follower has everything before
+    std::uint64_t next = 0;       // not read yet
+    tick_count heard = 0;         // the last answer
+    tick_count offered = 0;       // the last time it began again from what was confirmed
+  };
+  static constexpr std::size_t burst_ticks = 10;
+
+  snapshot_transfer_options options_;
+  std::map<node_id, transfer> transfers_;
+  std::size_t allowance_ = 0;
+};
+
+// A piece for the file that is being received, or the end of one.
+struct snapshot_write {
+  node_id from;
+  snapshot_file file;
+  std::uint64_t offset = 0;
+  shared_bytes bytes;
+};
+
+// What became of it.
+struct snapshot_written {
+  snapshot_file file;
+  std::uint64_t next = 0;  // everything before is in the file
+  bool complete = false;   // the file is whole, verified and durable
+};
+
+// The follower's side: one file at a time, one write at a time; the newest offer wins. Free of I/O: accept() says
+// what to write and what to answer.
+class snapshot_receiver {
+ public:
+  explicit snapshot_receiver(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
+
+  struct step {
+    std::optional<snapshot_write> write;             // answered by written() or failed()
+    std::optional<snapshot_piece_response> answer;   // to the sender of the piece
+  };
+
+  [[nodiscard]] bool busy() const noexcept { return writing_; }
+  [[nodiscard]] node_id from() const noexcept { return from_; }
+
+  // `held`: this node's state already contains everything up to there.
+  [[nodiscard]] step accept(node_id from, snapshot_piece&& piece, log_index held) {
+    const snapshot_file file{piece.at, piece.digest, piece.total};
+    if (piece.at.index <= held) return {std::nullopt, answer_for(file, piece.total, true)};
+    if (piece.offset > piece.total || piece.bytes.size() > piece.total - piece.offset) return {};
+    if (file != file_) {
+      // A file that is just being completed is not given up for another.
+      if (writing_) return {};
+      file_ = file;
+      next_.reset();
+      waiting_.clear();
+    }
+    from_ = from;
+    if (next_ && piece.offset != expected()) {
+      if (piece.offset < *next_ || waiting_.empty()) return {std::nullopt, answer_for(file_, *next_, false)};
+      return {};
+    }
+    if (writing_) {
+      if (next_ && waiting_.size() < max_waiting_) waiting_.push_back(make_write(from, std::move(piece)));
+      return {};
+    }
+    writing_ = true;
+    return {make_write(from, std::move(piece)), std::nullopt};
+  }
+
+  // A write is done. `outcome.next` is how far the file goes, which after a restart may be further, or not as far,
+  // as what was written.
+  [[nodiscard]] step written(const snapshot_written& outcome) {
+    writing_ = false;
+    if (outcome.file != file_) return {};
+    next_ = outcome.next;
+    step s;
+    if (!outcome.complete) s.answer = answer_for(file_, outcome.next, false);
+    if (!waiting_.empty() && waiting_.front().offset == outcome.next && !outcome.complete) {
+      s.write = std::move(waiting_.front());
+      waiting_.erase(waiting_.begin());
+      writing_ = true;
+    } else {
+      waiting_.clear();
+    }
+    return s;
+  }
+
+  // The file is installed, or was found needless.
+  [[nodiscard]] snapshot_piece_response installed() {
+    const snapshot_piece_response done = answer_for(file_, file_.bytes, true);
+    reset();
+    return done;
+  }
+
+  // The disk or the file was bad: forget it, the next offer begins anew.
+  void failed() {
+    writing_ = false;
+    reset();
+  }
+
+ private:
+  void reset() {
+    file_ = {};
+    next_.reset();
+    waiting_.clear();
+  }
+  [[nodiscard]] std::uint64_t expected() const noexcept {
+    return waiting_.empty() ? *next_ + (writing_ ? writing_bytes_ : 0)
+                            : waiting_.back().offset + waiting_.back().bytes.size();
+  }
+  [[nodiscard]] snapshot_write make_write(node_id from, snapshot_piece&& piece) {
+    if (!writing_) writing_bytes_ = piece.bytes.size();
+    return {from, file_, piece.offset, std::move(piece.bytes)};
+  }
+  [[nodiscard]] static snapshot_piece_response answer_for(const snapshot_file& file, std::uint64_t next,
+                                                          bool installed) {
+    return {file.at, file.digest, next, installed};
+  }
+
+  std::size_t max_waiting_;
+  node_id from_;
+  snapshot_file file_;
+  std::optional<std::uint64_t> next_;  // unknown until the first write told how far the file goes
+  bool writing_ = false;
+  std::size_t writing_bytes_ = 0;
+  std::vector<snapshot_write> waiting_;
+};
+
+}  // namespace confman
