@@ -15,7 +15,7 @@ inline constexpr std::uint64_t last_enumerator<entry_type> =
     static_cast<std::uint64_t>(entry_type::configuration);
 template <>
 inline constexpr std::uint64_t last_enumerator<forward_status> =
-    static_cast<std::uint64_t>(forward_status::unknown);
+    static_cast<std::uint64_t>(forward_status::busy);
 
 namespace detail {
 
