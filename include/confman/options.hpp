@@ -17,6 +17,9 @@ struct options {
   std::uint64_t self = 0;
   // Every member and the address it listens on for its peers, "host:port" or "[ipv6]:port". The same on all.
   std::map<std::uint64_t, std::string> members;
+  // Where this process accepts its peers, if not at its address in `members`: "0.0.0.0:7401" behind NAT or in
+  // a container. Empty: that address.
+  std::string listen;
   // Where this node keeps its log; created if missing. One directory belongs to one node of one cluster for
   // ever.
   std::string directory;

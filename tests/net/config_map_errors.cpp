@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <future>
 #include <mutex>
@@ -75,6 +76,21 @@ struct prepared {
   options o;
   std::uint16_t spare_port = 0;
 };
+
+// Changes the first byte of `value` where the log holds it: the segment, and where in it.
+std::pair<std::string, std::size_t> flip_value(const std::string& directory, const std::string& value) {
+  std::string segment;
+  for (const auto& [name, content] : image_of(directory))
+    if (contains(name, "log-") && contains(content, value)) segment = directory + "/" + name;
+  REQUIRE_FALSE(segment.empty());
+  std::fstream file(segment, std::ios::in | std::ios::out | std::ios::binary);
+  const std::string content((std::istreambuf_iterator<char>(file)), {});
+  const std::size_t at = content.find(value);
+  file.clear();
+  file.seekp(static_cast<std::streamoff>(at));
+  file.put(static_cast<char>(value.front() ^ 0x20));
+  return {segment, at};
+}
 
 }  // namespace
 
@@ -221,17 +237,7 @@ TEST_CASE("a directory in use by another process is refused, and free once that 
 
 TEST_CASE("a flipped byte in an acknowledged part of the log is refused with file and offset") {
   prepared p;
-  std::string segment;
-  for (const auto& [name, content] : image_of(p.o.directory))
-    if (contains(name, "log-") && contains(content, "value 20")) segment = p.o.directory + "/" + name;
-  REQUIRE_FALSE(segment.empty());
-  std::fstream file(segment, std::ios::in | std::ios::out | std::ios::binary);
-  std::string content((std::istreambuf_iterator<char>(file)), {});
-  const std::size_t at = content.find("value 20");
-  file.clear();
-  file.seekp(static_cast<std::streamoff>(at));
-  file.put('V');
-  file.close();
+  const auto [segment, at] = flip_value(p.o.directory, "value 20");
   const failure f = p.refused(p.o);
   CHECK(f.code == errc::log_damaged);
   CHECK(contains(f.what, segment));
@@ -242,6 +248,35 @@ TEST_CASE("a flipped byte in an acknowledged part of the log is refused with fil
   repair.put('v');
   repair.close();
   p.still_works();
+}
+
+TEST_CASE("damage to the very last acknowledged write is refused after an orderly stop") {
+  prepared p;
+  const std::string segment = flip_value(p.o.directory, "value 49").first;
+  const failure f = p.refused(p.o);
+  CHECK(f.code == errc::log_damaged);
+  CHECK(contains(f.what, segment));
+}
+
+TEST_CASE("damage to the very last acknowledged write is refused after a crash, if the log was idle before") {
+  prepared p;
+  config_map map(p.o);
+  REQUIRE_FALSE(map.start());
+  map.put("/last", "the last value");
+  // A copy of the directory is what a crash at this moment leaves (the page cache survives a killed process).
+  options crashed = p.o;
+  crashed.directory = p.directory / "crashed";
+  crashed.listen = "127.0.0.1:" + std::to_string(p.spare_port);
+  const bool refused = eventually([&] {
+    std::filesystem::remove_all(crashed.directory);
+    std::filesystem::copy(p.o.directory, crashed.directory, std::filesystem::copy_options::recursive);
+    flip_value(crashed.directory, "the last value");
+    config_map copy(crashed);
+    return copy.start().code == errc::log_damaged;
+  });
+  CHECK(refused);
+  map.stop();
+  CHECK_FALSE(map.wait());
 }
 
 TEST_CASE("a missing segment or a damaged identity is refused") {

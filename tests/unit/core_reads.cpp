@@ -244,6 +244,30 @@ TEST_CASE("busy: reads are bounded, in every role, and accepted again when answe
   CHECK(follower->read(read_id(3)) == errc::busy);
 }
 
+TEST_CASE("reads that nobody waits for any more make room for others, in every role") {
+  test_node leader = sure_leader([](raft_options& o) { o.max_pending_reads = 2; });
+  for (std::uint64_t i = 1; i <= 2; ++i) {
+    CHECK_FALSE(leader->read(read_id(i)));
+    leader.work();
+  }
+  CHECK(leader->read(read_id(3)) == errc::busy);
+  leader->forget_reads({read_id(1)});
+  CHECK_FALSE(leader->read(read_id(3)));
+  CHECK(leader->read(read_id(4)) == errc::busy);
+
+  test_node follower(1, bound_voters(3), [](raft_options& o) { o.max_pending_reads = 2; });
+  CHECK_FALSE(follower->read(read_id(1)));
+  CHECK_FALSE(follower->read(read_id(2)));  // no leader yet
+  follower->forget_reads({read_id(1), read_id(2)});
+  CHECK_FALSE(follower->read(read_id(3)));
+  CHECK_FALSE(follower.receive(2, 1, heartbeat{}));
+  follower.work();
+  CHECK_FALSE(follower->read(read_id(4)));
+  CHECK(follower->read(read_id(5)) == errc::busy);
+  follower->forget_reads({read_id(3)});
+  CHECK_FALSE(follower->read(read_id(5)));
+}
+
 TEST_CASE("who doesn't lead doesn't answer a question for a read index") {
   test_node node(1, bound_voters(3));
   CHECK_FALSE(node.receive(2, 1, heartbeat{}));

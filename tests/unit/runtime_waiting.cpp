@@ -259,6 +259,7 @@ TEST_CASE("reads are taken by choice wherever they wait") {
   w.wait_until_applied(log_index(4), b);
   w.wait_until_applied(log_index(4), c);
   const auto taken = w.take_if([](const read_operation& r) { return r.id < 3; });
-  CHECK(taken == std::vector<read_operation*>{&a, &b});
+  CHECK(taken.operations == std::vector<read_operation*>{&a, &b});
+  CHECK(taken.asked == std::vector<read_id>{read_id(1)});
   CHECK(w.applied(log_index(4)) == std::vector<read_operation*>{&c});
 }

@@ -127,8 +127,9 @@ struct forward_request {
 };
 enum class forward_status : std::uint8_t {
   applied = 0,      // `at` and `result` say how
-  not_applied = 1,  // certainly not: no leader here, or no room
+  not_applied = 1,  // certainly not: no leader here
   unknown = 2,
+  busy = 3,  // certainly not: the leader has no room for it now
 };
 struct forward_response {
   std::uint64_t request = 0;

@@ -76,6 +76,9 @@ class raft_core {
   // Asks for a read index; the answer comes in ready.reads. Kept across changes of leader until answered: who
   // asked keeps the deadline. errc::busy when too many wait.
   CONFMAN_DECL std::error_code read(read_id id);
+  // Nobody waits any more for these reads (cancelled, or their time is up): they make room for others.
+  // Precondition: sorted.
+  CONFMAN_DECL void forget_reads(const std::vector<read_id>& gone);
   // Everything up to this write survives a crash.
   CONFMAN_DECL void persisted(write_seq seq);
   // The state machine has executed everything up to `index`.

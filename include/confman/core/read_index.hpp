@@ -49,6 +49,12 @@ class read_rounds {
     }
   }
 
+  // Nobody waits any more for the local reads that `gone(id)` names.
+  template <class Gone>
+  void forget(Gone&& gone) {
+    for (batch& b : batches_) size_ -= std::erase_if(b.local, gone);
+  }
+
   // Takes back the local reads when leadership is lost: another leader may answer them.
   [[nodiscard]] std::vector<read_id> release() {
     std::vector<read_id> all;
@@ -88,6 +94,15 @@ class follower_reads {
     return it == waiting_.end() ? std::vector<read_id>{} : take_until(std::next(it));
   }
   [[nodiscard]] std::vector<read_id> release() { return take_until(waiting_.end()); }
+  // Nobody waits any more for the reads that `gone(id)` names; a question without any left is not asked
+  // again.
+  template <class Gone>
+  void forget(Gone&& gone) {
+    for (auto it = waiting_.begin(); it != waiting_.end();) {
+      size_ -= std::erase_if(it->second, gone);
+      it = it->second.empty() ? waiting_.erase(it) : std::next(it);
+    }
+  }
 
  private:
   using questions = std::map<std::uint64_t, std::vector<read_id>>;

@@ -48,10 +48,12 @@ CONFMAN_DECL tcp_options translate_tcp(const options& o) {
   tcp_options t;
   t.self = node_id(o.self);
   for (const auto& [id, address] : o.members) {
-    if (id == o.self)
-      t.listen = address;
-    else
+    if (id == o.self) {
+      t.listen = o.listen.empty() ? address : o.listen;
+      t.advertise = address;
+    } else {
       t.peers.emplace(node_id(id), address);
+    }
   }
   t.seed = std::random_device{}();
   return t;

@@ -39,9 +39,10 @@ class category_t final : public std::error_category {
       case errc::key_has_nul:
         return "the key contains a NUL byte: remove it";
       case errc::key_too_long:
-        return "the key is longer than 512 bytes";
+        return "the key is longer than 512 bytes: shorten it (validate_key() says which)";
       case errc::value_too_large:
-        return "the value is larger than options.max_value_bytes";
+        return "the value is larger than options.max_value_bytes: raise it on every member, or split the "
+               "value";
       case errc::bad_option:
         return "an option has an impossible value";
       case errc::bad_command:

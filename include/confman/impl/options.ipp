@@ -38,6 +38,15 @@ inline failure validate_members(const options& o) {
   if (!o.members.count(o.self))
     return bad_option(
         fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));
+  if (!o.listen.empty()) {
+    const result<host_port> parsed = parse_address(o.listen);
+    if (!parsed || parsed->port == 0)
+      return {
+          errc::bad_address,
+          fmt::format("options.listen is '{}'; write host:port with a port from 1 to 65535, such as "
+                      "0.0.0.0:7401, or leave it empty to listen at this node's address in options.members",
+                      o.listen)};
+  }
   return {};
 }
 

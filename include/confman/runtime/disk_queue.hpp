@@ -56,7 +56,20 @@ class disk_queue {
     });
   }
 
-  // The same on this thread, for storage that doesn't block. Nothing: dropped, after close().
+  // What storage wants to do while nothing waits; done(more or failure) runs on `executor`. Dropped after
+  // close().
+  template <class Done>
+  void maintain(const asio::any_io_executor& executor, Done done) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    asio::post(*thread_, [this, executor, done = std::move(done)]() mutable {
+      result<bool> more = storage_->maintain();
+      asio::post(executor,
+                 [done = std::move(done), more = std::move(more)]() mutable { done(std::move(more)); });
+    });
+  }
+
+  // A write on this thread, for storage that doesn't block. Nothing: dropped, after close().
   [[nodiscard]] std::optional<failure> write_now(const write_batch& batch) {
     const std::lock_guard lock(mutex_);
     if (closed_) return std::nullopt;
@@ -74,6 +87,9 @@ class disk_queue {
       thread_->join();
     }
     thread_.reset();  // with what it never began: its completions own the node, which owns this
+    // A note that the last batch was synced: damage to it while the node is down can't pass for a torn tail.
+    if constexpr (requires(Storage & s) { s.maintain(); })
+      if (storage_) (void)storage_->maintain();
     storage_.reset();
   }
 

@@ -52,7 +52,8 @@ class group {
     const taken_writes writes = take_writes([](const write_operation&) { return true; });
     for (write_operation* w : writes.sent) w->abandon();
     for (write_operation* w : writes.unsent) w->abandon();
-    for (read_operation* r : reads_.take_if([](const read_operation&) { return true; })) r->abandon();
+    for (read_operation* r : reads_.take_if([](const read_operation&) { return true; }).operations)
+      r->abandon();
   }
 
   [[nodiscard]] const raft_core& core() const noexcept { return core_; }
@@ -102,6 +103,11 @@ class group {
     core_.persisted(seq);
   }
 
+  // The storage failed outside a write: as a failed write.
+  void storage_failed(const failure& error) {
+    if (running()) fail(error);
+  }
+
   void unreachable(node_id peer) {
     if (!running()) return;
     core_.unreachable(peer);
@@ -132,8 +138,7 @@ class group {
   // Completes the operation of that id with `code` if it still waits; its write may still happen.
   void cancel(std::uint64_t id, std::error_code code) {
     finish(take_writes([id](const write_operation& w) { return w.id == id; }), code, code);
-    for (read_operation* r : reads_.take_if([id](const read_operation& o) { return o.id == id; }))
-      r->complete(code);
+    finish_reads([id](const read_operation& o) { return o.id == id; }, code);
   }
 
   // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut
@@ -263,14 +268,19 @@ class group {
     if (term != core_.term() || core_.role() != role::leader) return;
     if (!filter_.accept(term, from, request.request)) return;
     if (waiting_writes() >= options_.max_waiting)
-      return respond(from, {request.request, forward_status::not_applied, {}, {}});
+      return respond(from, {request.request, forward_status::busy, {}, {}});
     const raft_core::proposed proposed = core_.propose(std::move(request.command));
-    if (proposed.code) return respond(from, {request.request, forward_status::not_applied, {}, {}});
+    if (proposed.code) {
+      const bool full = proposed.code == errc::busy;
+      return respond(from,
+                     {request.request, full ? forward_status::busy : forward_status::not_applied, {}, {}});
+    }
     proposals_.add({proposed.at, nullptr, from, request.request});
   }
 
   void complete_forwarded(write_operation& operation, const forward_response& response) {
     if (response.status == forward_status::not_applied) return operation.complete(errc::not_leader, {});
+    if (response.status == forward_status::busy) return operation.complete(errc::busy, {});
     if (response.status == forward_status::unknown) return operation.complete(errc::outcome_unknown, {});
     const result<apply_result> decoded = decode_apply_result(response.result);
     if (!decoded) return operation.complete(errc::outcome_unknown, {});
@@ -341,13 +351,18 @@ class group {
   void expire() {
     finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }),
            errc::outcome_unknown, errc::no_leader);
-    for (read_operation* r : reads_.take_if([this](const read_operation& o) { return o.deadline <= now_; }))
-      r->complete(errc::timed_out);
+    finish_reads([this](const read_operation& o) { return o.deadline <= now_; }, errc::timed_out);
   }
 
   void finish_all(std::error_code reason) {
     finish(take_writes([](const write_operation&) { return true; }), errc::outcome_unknown, reason);
-    for (read_operation* r : reads_.take_if([](const read_operation&) { return true; })) r->complete(reason);
+    finish_reads([](const read_operation&) { return true; }, reason);
+  }
+  template <class Pick>
+  void finish_reads(Pick&& pick, std::error_code code) {
+    const read_waiters::taken_reads taken = reads_.take_if(pick);
+    if (!taken.asked.empty()) core_.forget_reads(taken.asked);
+    for (read_operation* r : taken.operations) r->complete(code);
   }
 
   void fail(const failure& why) {

@@ -204,6 +204,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
 
   void start_write(write_batch&& batch) {
+    maintainable_ = true;
     if constexpr (traits::blocks) {
       disk_.write(strand_, std::move(batch), [self = this->shared_from_this()](write_seq seq, failure error) {
         self->persisted(seq, std::move(error));
@@ -220,6 +221,26 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     pump();
   }
 
+  // When the disk has had nothing to do for a while, it may tidy up: see log::maintain().
+  void maintain_if_idle() {
+    if constexpr (traits::blocks && requires(Storage & s) { s.maintain(); }) {
+      if (group_->write_in_flight() || maintaining_ || !maintainable_) {
+        idle_ticks_ = 0;
+        return;
+      }
+      if (++idle_ticks_ < idle_before_maintenance || state_ != state::running) return;
+      maintaining_ = true;
+      disk_.maintain(strand_, [self = this->shared_from_this()](result<bool> more) {
+        self->maintaining_ = false;
+        if (!more) {
+          self->group_->storage_failed(more.error());
+          return self->pump();
+        }
+        self->maintainable_ = *more || self->group_->write_in_flight();
+      });
+    }
+  }
+
   void arm_timer() {
     using clock = std::chrono::steady_clock;
     next_tick_ += options_.tick;
@@ -232,6 +253,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       self->group_->tick();
       self->pump();
       self->map_.collect(collect_per_tick);
+      self->maintain_if_idle();
       if (self->state_ == state::running) self->arm_timer();
     });
   }
@@ -330,6 +352,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
 
   static constexpr std::size_t collect_per_tick = 4096;
+  static constexpr int idle_before_maintenance = 3;  // ticks
 
   asio::any_io_executor host_;
   asio::strand<asio::any_io_executor> strand_;
@@ -349,6 +372,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   storage_port port_{*this};
   std::optional<group<Transport, storage_port>> group_;
   bool pumping_ = false;
+  bool maintainable_ = true;  // something was written since the disk last had nothing to tidy up
+  bool maintaining_ = false;
+  int idle_ticks_ = 0;
   std::optional<write_seq> written_;  // storage that doesn't block: done, to be acknowledged after the pump
   failure write_failure_;
   mutable std::mutex status_mutex_;

@@ -41,23 +41,30 @@ class read_waiters {
     return done;
   }
 
+  struct taken_reads {
+    std::vector<read_operation*> operations;
+    std::vector<read_id> asked;  // of those, what the core was asked and need not answer any more; sorted
+  };
   template <class Pick>
-  [[nodiscard]] std::vector<read_operation*> take_if(Pick&& pick) {
-    std::vector<read_operation*> taken;
-    take_from(asked_, pick, taken);
-    take_from(until_applied_, pick, taken);
+  [[nodiscard]] taken_reads take_if(Pick&& pick) {
+    taken_reads taken;
+    take_from(asked_, pick, [&](const auto& waiting) {
+      taken.operations.push_back(waiting.second);
+      taken.asked.push_back(waiting.first);
+    });
+    take_from(until_applied_, pick, [&](const auto& waiting) { taken.operations.push_back(waiting.second); });
     return taken;
   }
 
  private:
-  template <class Map, class Pick>
-  static void take_from(Map& map, Pick& pick, std::vector<read_operation*>& taken) {
+  template <class Map, class Pick, class Take>
+  static void take_from(Map& map, Pick& pick, Take&& take) {
     for (auto it = map.begin(); it != map.end();) {
       if (!pick(*it->second)) {
         ++it;
         continue;
       }
-      taken.push_back(it->second);
+      take(*it);
       it = map.erase(it);
     }
   }

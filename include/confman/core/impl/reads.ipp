@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "confman/core/raft_core.hpp"
 
 namespace confman {
@@ -10,6 +12,13 @@ CONFMAN_DECL std::error_code raft_core::read(read_id id) {
   if (waiting >= options_.max_pending_reads) return errc::busy;
   new_reads_.push_back(id);
   return {};
+}
+
+CONFMAN_DECL void raft_core::forget_reads(const std::vector<read_id>& gone) {
+  const auto is_gone = [&gone](read_id id) { return std::binary_search(gone.begin(), gone.end(), id); };
+  std::erase_if(new_reads_, is_gone);
+  follower_reads_.forget(is_gone);
+  if (leader_role* self = as_leader()) self->rounds.forget(is_gone);
 }
 
 CONFMAN_DECL bool raft_core::reads_due() const noexcept {

@@ -53,9 +53,9 @@ CONFMAN_DECL result<asio::ip::tcp::endpoint> tcp_engine::listen_endpoint() {
   asio::ip::tcp::resolver resolver(context_->executor);  // the blocking form: no thread
   const auto found = resolver.resolve(address->host, std::to_string(address->port), error);
   if (error || found.empty())
-    return failure(errc::bad_address, "listen address '" + text + "': the host is unknown (" +
-                                          error.message() +
-                                          "); write an address of this machine, or 0.0.0.0 for all");
+    return failure(errc::bad_address,
+                   "listen address '" + text + "': the host is unknown (" + error.message() +
+                       "); write an address of this machine (options.listen: 0.0.0.0 for all of them)");
   return found.begin()->endpoint();
 }
 
@@ -75,7 +75,10 @@ CONFMAN_DECL failure tcp_engine::open_acceptor(const asio::ip::tcp::endpoint& en
                                       "another process listens there; stop it (ss -ltnp shows which), or "
                                       "choose another port"};
   if (error == std::error_code(EADDRNOTAVAIL, asio::error::get_system_category()))
-    return {errc::bad_address, where + "no interface of this machine has it; use 0.0.0.0 for all interfaces"};
+    return {errc::bad_address,
+            where +
+                "no interface of this machine has it; where peers reach it by another address, set "
+                "options.listen to 0.0.0.0 and the port"};
   if (error == asio::error::access_denied)
     return {errc::bad_address, where + "permission denied; choose a port from 1024 up"};
   return {error, where + error.message()};

@@ -18,7 +18,7 @@ inline constexpr std::uint64_t last_enumerator<join_status> =
     static_cast<std::uint64_t>(join_status::refused);
 template <>
 inline constexpr std::uint64_t last_enumerator<forward_status> =
-    static_cast<std::uint64_t>(forward_status::unknown);
+    static_cast<std::uint64_t>(forward_status::busy);
 
 namespace detail {
 
