@@ -2,6 +2,8 @@
 // map.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -9,6 +11,9 @@
 #include "confman/map/map_state.hpp"
 #include "confman/runtime/forwarding.hpp"
 #include "confman/runtime/group_observer.hpp"
+#include "confman/runtime/group_snapshots.hpp"
+#include "confman/runtime/joining.hpp"
+#include "confman/runtime/member_operations.hpp"
 #include "confman/runtime/proposals.hpp"
 #include "confman/runtime/read_waiters.hpp"
 
@@ -22,14 +27,18 @@ struct group_options {
   // what a transport queues for one peer, since what that drops has an unknown outcome.
   std::size_t max_forwarded = 4096;
   std::size_t max_forwarded_bytes = std::size_t{16} << 20;  // of commands; a single larger one still goes
+  snapshot_policy snapshots;
+  join_plan join;  // for a node that is no member yet
 };
 
 // Free of I/O, threads and clocks: under Asio it is a server, under the simulator the same code is a
 // replayable world. Everything is called by one owner, the group's queue: inputs first, then pump() once for
 // all of them.
 //
-//   Transport:  void send(message&&)        never blocks; may drop
-//   Storage:    void write(write_batch&&)   answered by persisted(); one at a time
+//   Transport:  void send(message&&)              never blocks; may drop
+//   Storage:    void write(write_batch&&)         answered by persisted(); one at a time
+//               void fetch(const entry_fetch&)    answered by fetched()
+//               and what group_snapshots asks for
 //
 // Operations complete inside pump(), tick(), receive(), persisted() or stop(); what they call back must not
 // call into the group again (post it instead).
@@ -37,14 +46,17 @@ template <class Transport, class Storage>
 class group {
  public:
   group(const group_options& options, configuration bootstrap, recovered_log recovered, Transport& transport,
-        Storage& storage, map_state& map, group_observer& observer)
+        Storage& storage, map_state& map, group_observer& observer,
+        std::optional<snapshot_file> newest_snapshot = {})
       : options_(options),
         core_(options.raft, std::move(bootstrap), std::move(recovered)),
         transport_(transport),
         storage_(storage),
         map_(map),
         observer_(observer),
-        forwarded_(options.raft.boot) {}
+        forwarded_(options.raft.boot),
+        snapshots_(options.snapshots, core_, transport, storage, map, observer, newest_snapshot),
+        joining_(options.join, options.raft.election_ticks) {}
 
   group(const group&) = delete;
   group& operator=(const group&) = delete;
@@ -54,6 +66,7 @@ class group {
     for (write_operation* w : writes.unsent) w->abandon();
     for (read_operation* r : reads_.take_if([](const read_operation&) { return true; }).operations)
       r->abandon();
+    for (cluster_operation* o : take_cluster([](const cluster_operation&) { return true; })) o->abandon();
   }
 
   [[nodiscard]] const raft_core& core() const noexcept { return core_; }
@@ -66,6 +79,9 @@ class group {
     ++now_;
     if (!running()) return;
     core_.tick();
+    snapshots_.tick(now_);
+    watch_disk();
+    ask_to_join();
     if (now_ % expiry_interval == 0) expire();
   }
 
@@ -74,6 +90,11 @@ class group {
     if (!running()) return errc::stopped;
     if (std::holds_alternative<forward_request>(m.body) || std::holds_alternative<forward_response>(m.body))
       return receive_forwarded(std::move(m));
+    if (std::holds_alternative<join_request>(m.body) || std::holds_alternative<join_response>(m.body))
+      return receive_join(m);
+    if (std::holds_alternative<snapshot_piece>(m.body) ||
+        std::holds_alternative<snapshot_piece_response>(m.body))
+      return receive_snapshot(std::move(m));
     const node_id from = m.from;
     const std::error_code error = core_.step(std::move(m));
     if (!error && from == core_.leader() && !leader_reachable_) {
@@ -108,9 +129,38 @@ class group {
     if (running()) fail(error);
   }
 
+  // What a follower that lags needs from the disk; a failure is reported, and the follower gets a snapshot.
+  void fetched(const entry_fetch& what, result<std::vector<entry>> entries) {
+    if (!running()) return;
+    if (!entries) observer_.on_event(entries.error());
+    core_.entries_fetched(what.peer, what.from, entries ? *std::move(entries) : std::vector<entry>{});
+  }
+  // A snapshot is durable, or wasn't made.
+  void snapshot_taken(const result<snapshot_file>& outcome) {
+    if (running()) snapshots_.taken(outcome);
+  }
+  void snapshot_read_done(const snapshot_read& what, result<shared_bytes> bytes) {
+    if (running()) snapshots_.read(what, std::move(bytes));
+  }
+  void snapshot_received(node_id from, result<snapshot_received_piece> outcome) {
+    if (!running() || !snapshots_.received(from, std::move(outcome))) return;
+    const log_index at = core_.applied();
+    // Their entries were among those that the snapshot stands for: what became of them isn't known here.
+    std::vector<write_operation*> lost;
+    proposals_.jumped(at, [&](const proposal& p) {
+      if (p.local) lost.push_back(p.local);
+      if (p.remote) respond(p.remote, {p.request, forward_status::unknown, {}, {}});
+    });
+    for (write_operation* w : lost) lose(*w);
+    for (cluster_operation* o : changes_.jumped(at))
+      o->complete({errc::outcome_unknown, "the state was replaced by a snapshot; read the members"}, {});
+    for (read_operation* r : reads_.applied(at)) r->complete({});
+  }
+
   void unreachable(node_id peer) {
     if (!running()) return;
     core_.unreachable(peer);
+    snapshots_.unreachable(peer);
     if (peer != core_.leader()) return;
     leader_reachable_ = false;
     lose_forwarded();
@@ -135,10 +185,38 @@ class group {
     }
   }
 
+  void submit(cluster_operation& operation) {
+    if (!running()) return operation.complete({errc::stopped, "the map is not running"}, {});
+    switch (operation.what) {
+      case cluster_operation::action::change_members: {
+        const raft_core::change_proposed proposed = core_.propose_change(operation.changes);
+        if (proposed.error) return operation.complete(proposed.error, {});
+        return changes_.add(operation, proposed.at);
+      }
+      case cluster_operation::action::transfer: {
+        const std::error_code error = core_.transfer_leadership(operation.target);
+        if (error) return operation.complete({error, error.message()}, {});
+        if (operation.target == options_.raft.self) return operation.complete({}, {});
+        return transfers_.push_back(&operation);
+      }
+      case cluster_operation::action::snapshot:
+        return snapshots_.request(operation);
+    }
+  }
+  // Hands leadership over, if this node has it and somebody else can take it: before stop(). Ask
+  // handing_over() until it says no.
+  void hand_over() {
+    if (running() && core_.role() == role::leader) (void)core_.transfer_leadership(node_id{});
+  }
+  [[nodiscard]] bool handing_over() const noexcept {
+    return running() && core_.role() == role::leader && core_.transferring_to();
+  }
+
   // Completes the operation of that id with `code` if it still waits; its write may still happen.
   void cancel(std::uint64_t id, std::error_code code) {
     finish(take_writes([id](const write_operation& w) { return w.id == id; }), code, code);
     finish_reads([id](const read_operation& o) { return o.id == id; }, code);
+    finish_cluster([id](const cluster_operation& o) { return o.id == id; }, code);
   }
 
   // Does what the inputs so far have made necessary. True: there is more, call again (a long replay is cut
@@ -174,8 +252,11 @@ class group {
   void pump_once() {
     ready work = core_.take_ready(!write_in_flight_);
     for (message& m : work.messages) transport_.send(std::move(m));
+    for (const entry_fetch& f : work.fetches) storage_.fetch(f);
+    snapshots_.wanted(work.snapshots_wanted);
     if (!work.write.empty()) {
       write_in_flight_ = true;
+      write_began_ = now_;
       storage_.write(std::move(work.write));
     }
     apply(work.apply_first, work.apply_last);
@@ -192,9 +273,12 @@ class group {
       apply_result result;
     };
     std::vector<outcome> outcomes;
+    std::uint64_t bytes = 0;
     const auto entry_at = [&](std::size_t i) -> const entry& { return core_.log().at(first + i); };
     map_.apply_all(last - first + 1, entry_at, [&](const entry& e, const apply_result& result) {
       observer_.on_applied(e, result);
+      bytes += cost(e);
+      if (e.type == entry_type::configuration || !changes_.empty()) changes_.applied({e.term, e.index});
       proposals_.applied({e.term, e.index}, [&](const proposal& p, bool applied) {
         outcomes.push_back({p, applied, result});
       });
@@ -204,10 +288,12 @@ class group {
     // Only now: who is told may read at once and must see its write.
     for (const outcome& o : outcomes) answer(o.p, o.applied, o.result);
     for (read_operation* r : reads_.applied(last)) r->complete({});
+    snapshots_.applied(last - first + 1, bytes);
   }
 
   void answer(const proposal& p, bool applied, const apply_result& result) {
     // Another entry took the place: this one can never be applied.
+    if (p.local && !applied && p.local->repeatable) return unsent_.push_back(p.local);
     if (p.local)
       return applied ? p.local->complete(result.code, result) : p.local->complete(errc::not_leader, {});
     if (!p.remote) return;
@@ -220,7 +306,7 @@ class group {
   // Passes a write on. False: there is no leader to pass it to yet.
   bool offer(write_operation& operation) {
     if (core_.role() == role::leader) {
-      const raft_core::proposed proposed = core_.propose(std::move(operation.command));
+      const raft_core::proposed proposed = core_.propose(take_command(operation));
       if (proposed.code)
         operation.complete(proposed.code, {});
       else
@@ -231,8 +317,16 @@ class group {
     if (!knows_leader() || forwarded_.full(options_.max_forwarded, options_.max_forwarded_bytes))
       return false;
     const std::uint64_t request = forwarded_.add(operation);
-    transport_.send(envelope(core_.leader(), forward_request{request, std::move(operation.command)}));
+    transport_.send(envelope(core_.leader(), forward_request{request, take_command(operation)}));
     return true;
+  }
+  [[nodiscard]] static shared_bytes take_command(write_operation& operation) {
+    return operation.repeatable ? operation.command : std::move(operation.command);
+  }
+  // Nobody knows whether it will be applied: an error for the caller, unless it may be tried again.
+  void lose(write_operation& operation) {
+    if (operation.repeatable && running()) return unsent_.push_back(&operation);
+    operation.complete(errc::outcome_unknown, {});
   }
 
   // News of a leader comes before writes for it: else they would count as lost with those sent to the old
@@ -279,6 +373,9 @@ class group {
   }
 
   void complete_forwarded(write_operation& operation, const forward_response& response) {
+    if (operation.repeatable &&
+        (response.status == forward_status::not_applied || response.status == forward_status::unknown))
+      return unsent_.push_back(&operation);
     if (response.status == forward_status::not_applied) return operation.complete(errc::not_leader, {});
     if (response.status == forward_status::busy) return operation.complete(errc::busy, {});
     if (response.status == forward_status::unknown) return operation.complete(errc::outcome_unknown, {});
@@ -305,7 +402,10 @@ class group {
       refused_by_ = core_.refused_by();
       observer_.on_refused(refused_by_);
     }
+    notice_members();
+    end_cluster_operations();
     if (core_.leader() == leader_ && core_.term() == term_ && core_.role() == role_) return;
+    if (core_.role() != role::leader) snapshots_.lost_leadership();
     const bool another_leader = core_.leader() != leader_ || core_.term() != term_;
     leader_ = core_.leader();
     term_ = core_.term();
@@ -324,8 +424,98 @@ class group {
   }
 
   void lose_forwarded() {
-    for (write_operation* w : forwarded_.take_if([](const write_operation&) { return true; }))
-      w->complete(errc::outcome_unknown, {});
+    for (write_operation* w : forwarded_.take_if([](const write_operation&) { return true; })) lose(*w);
+  }
+
+  // --- membership, leadership, snapshots ---
+
+  // The first configuration is reported too.
+  void notice_members() {
+    if (members_at_ == core_.members_at() && members_term_ == core_.log().term_at(core_.members_at())) return;
+    members_at_ = core_.members_at();
+    members_term_ = core_.log().term_at(*members_at_);
+    observer_.on_members(core_.members());
+  }
+
+  void end_cluster_operations() {
+    if (!changes_.empty())
+      for (const waiting_changes::ended& e : changes_.take_ended(!core_.change_under_way()))
+        e.operation->complete(
+            e.undone ? failure{errc::change_undone, make_error_code(errc::change_undone).message()}
+                     : failure{},
+            e.at);
+    if (transfers_.empty()) return;
+    const bool leads = core_.role() == role::leader;
+    if (leads ? bool(core_.transferring_to()) : !core_.leader()) return;
+    for (cluster_operation* o : std::exchange(transfers_, {})) {
+      const bool done = !leads && (!o->target || o->target == core_.leader());
+      o->complete(
+          done ? failure{} : failure{errc::transfer_failed, make_error_code(errc::transfer_failed).message()},
+          {});
+    }
+  }
+
+  // A leader whose disk stalls leads nobody: its entries wait for the others' disks alone, and what it
+  // promised to clients hangs on one sync.
+  void watch_disk() {
+    if (!write_in_flight_ || core_.role() != role::leader) return;
+    if (now_ - write_began_ < options_.raft.election_ticks) return;
+    observer_.on_event(
+        {errc::storage_failed, "node " + std::to_string(options_.raft.self.value()) +
+                                   ": the disk has not finished a write for an election timeout; "
+                                   "leadership is given up, look at the disk"});
+    core_.resign();
+  }
+
+  void ask_to_join() {
+    if (core_.members().contains(options_.raft.self)) return;
+    if (const node_id contact = joining_.ask(now_)) transport_.send(envelope(contact, joining_.request()));
+  }
+
+  std::error_code receive_join(const message& m) {
+    const raft_options& o = options_.raft;
+    if (m.cluster != o.cluster || m.group != o.group) return errc::wrong_cluster;
+    if (const auto* request = std::get_if<join_request>(&m.body)) {
+      transport_.send(envelope(m.from, answer_join(core_, m.from, m.incarnation, *request)));
+      return {};
+    }
+    const auto& answer = std::get<join_response>(m.body);
+    if (answer.leader && !answer.leader_address.empty())
+      observer_.on_contact(answer.leader, answer.leader_address);
+    if (const failure refused = joining_.answered(m.from, answer)) observer_.on_event(refused);
+    return {};
+  }
+
+  std::error_code receive_snapshot(message&& m) {
+    message_body body = std::move(m.body);
+    const node_id from = m.from;
+    // The core checks who speaks, for which term.
+    if (std::holds_alternative<snapshot_piece>(body))
+      m.body = snapshot_piece{};
+    else
+      m.body = snapshot_piece_response{};
+    if (const std::error_code error = core_.step(std::move(m))) return error;
+    if (auto* piece = std::get_if<snapshot_piece>(&body))
+      snapshots_.receive(from, std::move(*piece));
+    else
+      snapshots_.receive(from, std::get<snapshot_piece_response>(body));
+    return {};
+  }
+
+  template <class Pick>
+  std::vector<cluster_operation*> take_cluster(Pick&& pick) {
+    std::vector<cluster_operation*> taken = changes_.take_if(pick);
+    for (cluster_operation* o : snapshots_.take_if(pick)) taken.push_back(o);
+    std::erase_if(transfers_, [&](cluster_operation* o) {
+      if (!pick(*o)) return false;
+      taken.push_back(o);
+      return true;
+    });
+    return taken;
+  }
+  template <class Pick>
+  void finish_cluster(Pick&& pick, std::error_code code) {
+    for (cluster_operation* o : take_cluster(pick)) o->complete({code, code.message()}, {});
   }
 
   struct taken_writes {
@@ -352,11 +542,13 @@ class group {
     finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }),
            errc::outcome_unknown, errc::no_leader);
     finish_reads([this](const read_operation& o) { return o.deadline <= now_; }, errc::timed_out);
+    finish_cluster([this](const cluster_operation& o) { return o.deadline <= now_; }, errc::outcome_unknown);
   }
 
   void finish_all(std::error_code reason) {
     finish(take_writes([](const write_operation&) { return true; }), errc::outcome_unknown, reason);
     finish_reads([](const read_operation&) { return true; }, reason);
+    finish_cluster([](const cluster_operation&) { return true; }, reason);
   }
   template <class Pick>
   void finish_reads(Pick&& pick, std::error_code code) {
@@ -382,9 +574,14 @@ class group {
   forwarded_writes forwarded_;
   forward_filter filter_;
   read_waiters reads_;
+  group_snapshots<Transport, Storage> snapshots_;
+  joining joining_;
+  waiting_changes changes_;
+  std::vector<cluster_operation*> transfers_;
   std::vector<write_operation*> unsent_;  // wait for a leader, or for room on the way to it
   tick_count now_ = 0;
   bool write_in_flight_ = false;
+  tick_count write_began_ = 0;
   bool stopped_ = false;
   failure failed_;
   bool leader_reachable_ = true;  // as far as the transport has said since the leader was last heard
@@ -393,6 +590,8 @@ class group {
   term_t term_;
   role role_ = role::follower;
   node_id refused_by_;
+  std::optional<log_index> members_at_;
+  std::optional<term_t> members_term_;
 };
 
 }  // namespace confman

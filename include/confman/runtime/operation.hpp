@@ -21,6 +21,9 @@ class write_operation {
   shared_bytes command;     // encoded; taken by the group
   tick_count deadline = 0;  // absolute; when it passes: outcome_unknown, or no_leader if it was never sent
   bool may_forward = true;  // false: errc::not_leader on a follower
+  // The command carries a session and a sequence number: it has one effect however often it is proposed, so
+  // it is passed on again, until the deadline, where others would end with not_leader or outcome_unknown.
+  bool repeatable = false;
 
   // code: nothing, compare_failed (result.previous_revision is the current one), or why there is no result.
   virtual void complete(std::error_code code, const apply_result& result) = 0;

@@ -46,6 +46,12 @@ class proposals {
     }
   }
 
+  // The state jumped to `index`: calls lost(proposal) for what was to be decided up to there.
+  template <class Lost>
+  void jumped(log_index index, Lost&& lost) {
+    applied({highest, index}, [&](const proposal& p, bool) { lost(p); });
+  }
+
   // Removes and returns what `pick(proposal)` chooses.
   template <class Pick>
   [[nodiscard]] std::vector<proposal> take_if(Pick&& pick) {
@@ -71,6 +77,8 @@ class proposals {
   [[nodiscard]] static bool vacant(const proposal& p) noexcept { return !p.local && !p.remote; }
 
  private:
+  static constexpr term_t highest{~std::uint64_t{0}};  // of no entry
+
   // This node led before, in an older term: those indices may be given again.
   void retire() {
     for (const proposal& p : current_)

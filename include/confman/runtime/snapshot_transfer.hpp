@@ -1,4 +1,5 @@
-// Snapshots on their way from one member to another, in pieces: what to read and to send next, what to ask for.
+// Snapshots on their way from one member to another, in pieces: what to read and to send next, what to ask
+// for.
 #pragma once
 
 #include <algorithm>
@@ -25,10 +26,10 @@ struct snapshot_file {
 
 struct snapshot_transfer_options {
   std::size_t piece_bytes = std::size_t{256} << 10;
-  std::size_t window = 4;             // pieces on their way to one follower
-  std::size_t bytes_per_tick = 0;     // to all followers together; 0: no limit
-  tick_count retry = 50;              // without news from the follower for so long: offer again
-  tick_count give_up = 1000;          // ... and for so long: the transfer has failed
+  std::size_t window = 4;          // pieces on their way to one follower
+  std::size_t bytes_per_tick = 0;  // to all followers together; 0: no limit
+  tick_count retry = 50;           // without news from the follower for so long: offer again
+  tick_count give_up = 1000;       // ... and for so long: the transfer has failed
 };
 
 // A piece of a file to be read, for one follower.
@@ -39,9 +40,9 @@ struct snapshot_read {
   std::size_t bytes = 0;
 };
 
-// The leader's side. The follower says what it wants next, so that a transfer goes on where it stopped, whoever of
-// the two was restarted; what gets lost is sent again. Free of I/O: reads() says what to read, read() takes what was
-// read and gives the message.
+// The leader's side. The follower says what it wants next, so that a transfer goes on where it stopped,
+// whoever of the two was restarted; what gets lost is sent again. Free of I/O: reads() says what to read,
+// read() takes what was read and gives the message.
 class snapshot_senders {
  public:
   explicit snapshot_senders(const snapshot_transfer_options& options = {}) : options_(options) {}
@@ -107,7 +108,8 @@ class snapshot_senders {
     return wanted;
   }
 
-  // The bytes that were asked for, as a message body; nothing if the transfer has ended or gone elsewhere since.
+  // The bytes that were asked for, as a message body; nothing if the transfer has ended or gone elsewhere
+  // since.
   [[nodiscard]] std::optional<snapshot_piece> read(const snapshot_read& what, shared_bytes bytes) {
     const auto it = transfers_.find(what.to);
     if (it == transfers_.end() || it->second.file != what.file) return std::nullopt;
@@ -163,15 +165,15 @@ struct snapshot_written {
   bool complete = false;   // the file is whole, verified and durable
 };
 
-// The follower's side: one file at a time, one write at a time; the newest offer wins. Free of I/O: accept() says
-// what to write and what to answer.
+// The follower's side: one file at a time, one write at a time; the newest offer wins. Free of I/O: accept()
+// says what to write and what to answer.
 class snapshot_receiver {
  public:
   explicit snapshot_receiver(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
 
   struct step {
-    std::optional<snapshot_write> write;             // answered by written() or failed()
-    std::optional<snapshot_piece_response> answer;   // to the sender of the piece
+    std::optional<snapshot_write> write;            // answered by written() or failed()
+    std::optional<snapshot_piece_response> answer;  // to the sender of the piece
   };
 
   [[nodiscard]] bool busy() const noexcept { return writing_; }
@@ -202,8 +204,8 @@ class snapshot_receiver {
     return {make_write(from, std::move(piece)), std::nullopt};
   }
 
-  // A write is done. `outcome.next` is how far the file goes, which after a restart may be further, or not as far,
-  // as what was written.
+  // A write is done. `outcome.next` is how far the file goes, which after a restart may be further, or not as
+  // far, as what was written.
   [[nodiscard]] step written(const snapshot_written& outcome) {
     writing_ = false;
     if (outcome.file != file_) return {};
