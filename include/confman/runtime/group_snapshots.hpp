@@ -212,7 +212,7 @@ class group_snapshots {
   void issue_reads() {
     for (const snapshot_read& r : senders_.reads()) storage_.read_snapshot(r);
   }
-  void act(node_id from, snapshot_receiver::step&& step) {
+  void act(node_id from, incoming_snapshot::step&& step) {
     if (step.write) storage_.receive_snapshot(*std::move(step.write));
     if (step.answer) send(from, *step.answer);
   }
@@ -232,8 +232,8 @@ class group_snapshots {
   std::vector<waiter> waiting_;
   std::uint64_t entries_since_ = 0;
   std::uint64_t bytes_since_ = 0;
-  snapshot_senders senders_;
-  snapshot_receiver receiver_;
+  outgoing_snapshots senders_;
+  incoming_snapshot receiver_;
   tick_count now_ = 0;
 };
 

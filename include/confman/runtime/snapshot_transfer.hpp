@@ -43,9 +43,9 @@ struct snapshot_read {
 // The leader's side. The follower says what it wants next, so that a transfer goes on where it stopped,
 // whoever of the two was restarted; what gets lost is sent again. Free of I/O: reads() says what to read,
 // read() takes what was read and gives the message.
-class snapshot_senders {
+class outgoing_snapshots {
  public:
-  explicit snapshot_senders(const snapshot_transfer_options& options = {}) : options_(options) {}
+  explicit outgoing_snapshots(const snapshot_transfer_options& options = {}) : options_(options) {}
 
   [[nodiscard]] bool sending(node_id to) const noexcept { return transfers_.count(to) != 0; }
   [[nodiscard]] bool empty() const noexcept { return transfers_.empty(); }
@@ -167,9 +167,9 @@ struct snapshot_written {
 
 // The follower's side: one file at a time, one write at a time; the newest offer wins. Free of I/O: accept()
 // says what to write and what to answer.
-class snapshot_receiver {
+class incoming_snapshot {
  public:
-  explicit snapshot_receiver(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
+  explicit incoming_snapshot(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
 
   struct step {
     std::optional<snapshot_write> write;            // answered by written() or failed()
