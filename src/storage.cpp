@@ -1,10 +1,12 @@
 // The compiled bodies of the storage layer.
 #include "confman/storage/concepts.hpp"
 #include "confman/storage/file_system.hpp"
+#include "confman/storage/frame_index.hpp"
 #include "confman/storage/log.hpp"
 #include "confman/storage/log_directory.hpp"
 #include "confman/storage/log_format.hpp"
 #include "confman/storage/log_options.hpp"
+#include "confman/storage/log_reader.hpp"
 #include "confman/storage/log_replay.hpp"
 #include "confman/storage/memory_storage.hpp"
 
