@@ -1,4 +1,5 @@
 // The compiled bodies of the storage layer.
+#include "confman/storage/compression.hpp"
 #include "confman/storage/concepts.hpp"
 #include "confman/storage/file_system.hpp"
 #include "confman/storage/frame_index.hpp"
@@ -9,7 +10,10 @@
 #include "confman/storage/log_reader.hpp"
 #include "confman/storage/log_replay.hpp"
 #include "confman/storage/memory_storage.hpp"
+#include "confman/storage/snapshot_format.hpp"
 
+#include "confman/storage/impl/compression.ipp"
 #include "confman/storage/impl/file_system.ipp"
 #include "confman/storage/impl/log_format.ipp"
 #include "confman/storage/impl/log_replay.ipp"
+#include "confman/storage/impl/snapshot_format.ipp"
