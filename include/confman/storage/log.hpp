@@ -11,7 +11,9 @@
 
 #include "confman/core/hard_state.hpp"
 #include "confman/storage/concepts.hpp"
+#include "confman/storage/frame_index.hpp"
 #include "confman/storage/log_directory.hpp"
+#include "confman/storage/log_reader.hpp"
 #include "confman/storage/log_replay.hpp"
 
 namespace confman {
@@ -46,6 +48,8 @@ class log {
   // once, larger ones are not. A batch is never split: one that is larger than a segment gets a segment of
   // its size. Errors: value_too_large (an entry above max_entry_bytes; nothing happened), storage_failed (the
   // log has stopped).
+  // A reset begins a segment of its own; the segments before it are freed by the next sync(). A
+  // release_before in the batch takes effect after the next sync(), never before the batch is durable.
   [[nodiscard]] failure append(const write_batch& batch) {
     if (failed_) return stopped();
     if (batch.empty()) return {};
@@ -55,15 +59,17 @@ class log {
                 "entry " + std::to_string(e.index.value()) + " has " + std::to_string(e.payload.size()) +
                     " bytes, log_options.max_entry_bytes is " + std::to_string(options_.max_entry_bytes)};
     if (failure f = check(batch)) return fail(std::move(f));
+    if (batch.release_before) later_release_ = std::max(later_release_, *batch.release_before);
     const std::uint64_t frame = encode(batch);
-    const bool void_all =
-        batch.truncate_from && *batch.truncate_from == start_.index + 1 && segments_.size() > 1;
+    if (records_ == 0) return {};
+    const bool void_all = batch.reset || (batch.truncate_from && *batch.truncate_from == start_.index + 1 &&
+                                          segments_.size() > 1);
     if (void_all || frame + log_format::frame_header_bytes > active().capacity - offset_)
       if (failure f = roll(frame)) return fail(std::move(f));
     if (void_all) release_to_ = active().sequence;
     if (failure f = write_frame(records_, 0)) return fail(std::move(f));
     content_frame_ = next_frame_ - 1;
-    remember(batch);
+    remember(batch, offset_ - frame);
     if (options_.prepare_ahead)
       if (const std::uint64_t target = 2 * offset_; target >= prepared_ + step_) {
         directory_.prepare(target, step_);
@@ -78,11 +84,34 @@ class log {
   [[nodiscard]] failure sync() {
     if (failed_) return stopped();
     if (failure f = sync_active()) return fail(std::move(f));
-    if (release_to_ == 0) return {};
-    const std::uint64_t keep = std::exchange(release_to_, 0), first = segments_.front().sequence;
-    if (keep <= first) return {};
-    if (failure f = release(static_cast<std::size_t>(keep - first))) return fail(std::move(f));
+    if (failure f = release_void()) return fail(std::move(f));
+    if (later_release_) return release_before(std::exchange(later_release_, log_index()));
     return {};
+  }
+
+  // The entries from `from` to `last` (or to the end of the log, if that is before), read from the disk and
+  // verified; at least one if there is any, and no more than `max_bytes` of cost() otherwise. Takes 64 KiB of
+  // memory beside them. What was appended need not be synced. The log goes on after an error.
+  // Errors: compacted (`from` was released), log_damaged (with file and offset), storage_failed.
+  [[nodiscard]] result<std::vector<entry>> read(log_index from, log_index last, std::size_t max_bytes) {
+    if (failed_) return stopped();
+    if (from <= start_.index)
+      return failure(errc::compacted, "entry " + std::to_string(from.value()) + " of the log in " +
+                                          directory_.path() + " was released; the oldest kept is " +
+                                          std::to_string(first_index().value()));
+    std::vector<entry> found;
+    last = std::min(last, last_index());
+    if (from > last) return found;
+    // A shorter list than asked for when max_bytes surely ends it: each entry costs sizeof(entry) at least.
+    last = std::min(last, from + max_bytes / sizeof(entry));
+    std::vector<chain_hash> hashes;
+    for (log_index i = from - 1; i <= last; ++i) hashes.push_back(hash_at(i));
+    const frame_place oldest{first_index(), segments_.front().sequence, log_format::segment_header_bytes};
+    const frame_place end{{}, active().sequence, offset_};
+    if (failure f = reader_.read(directory_, places_.find(from, oldest), end, from, std::move(hashes),
+                                 max_bytes, found))
+      return f;
+    return found;
   }
 
   // Work for when nothing is waiting: notes on disk that the last batch was synced (so that damage to it
@@ -101,10 +130,14 @@ class log {
 
   // Entries before `index` are no longer needed (a durable snapshot holds them): frees the segments that hold
   // nothing else. Entries from `index` on are kept, and so may be some before it. Syncs the identity file if
-  // it frees anything. Precondition: no later batch truncates at or before an entry that was released.
-  // Errors: storage_failed.
+  // it frees anything. While appended batches aren't synced it waits for the next sync(). Precondition: no
+  // later batch truncates at or before an entry that was released. Errors: storage_failed.
   [[nodiscard]] failure release_before(log_index index) {
     if (failed_) return stopped();
+    if (unsynced_) {
+      later_release_ = std::max(later_release_, index);
+      return {};
+    }
     std::size_t keep = 0;
     for (std::size_t i = 1; i < segments_.size(); ++i)
       if (segments_[i].base.index < index && segments_[i].can_be_first) keep = i;
@@ -112,6 +145,7 @@ class log {
     if (failure f = release(keep)) return fail(std::move(f));
     const log_format::anchor start = segments_.front().base;
     hashes_.erase(hashes_.begin(), hashes_.begin() + static_cast<std::ptrdiff_t>(start.index - start_.index));
+    terms_.release_to(start.index);
     start_ = start;
     return {};
   }
@@ -137,6 +171,7 @@ class log {
       : fs_(&fs),
         options_(options),
         directory_(fs, std::move(directory), options),
+        reader_(fs),
         step_(std::max<std::uint64_t>(options.segment_bytes / 64, 512)) {}
 
   [[nodiscard]] const segment_info& active() const noexcept { return segments_.back(); }
@@ -157,6 +192,11 @@ class log {
     return index == start_.index ? start_.hash : hashes_[index - (start_.index + 1)];
   }
 
+  [[nodiscard]] log_format::anchor last_anchor() const {
+    const log_index last = last_index();
+    return last == start_.index ? start_ : log_format::anchor{last, terms_.at(last), hash_at(last)};
+  }
+
   // A batch that doesn't continue the log could be written but never replayed: better to stop now.
   [[nodiscard]] failure check(const write_batch& batch) const {
     const auto misplaced = [this](const char* what, log_index index) {
@@ -167,13 +207,14 @@ class log {
                          std::to_string(last_index().value()) +
                          ": it does not continue the log; this is a bug, please report it");
     };
-    log_index before = last_index();
+    const log_index start = batch.reset ? batch.reset->at.index : start_.index;
+    log_index before = batch.reset ? start : last_index();
     if (batch.truncate_from) {
-      if (*batch.truncate_from <= start_.index || *batch.truncate_from > before + 1)
+      if (*batch.truncate_from <= start || *batch.truncate_from > before + 1)
         return misplaced("a truncation from entry", *batch.truncate_from);
       before = *batch.truncate_from - 1;
     }
-    chain_hash hash = hash_at(before);
+    chain_hash hash = batch.reset ? batch.reset->hash : hash_at(before);
     for (const entry& e : batch.entries) {
       if (e.index != ++before) return misplaced("entry", e.index);
       hash = extend_chain(hash, e.term, static_cast<std::uint8_t>(e.type), e.payload.view());
@@ -186,8 +227,8 @@ class log {
   // views point into the batch and into buffer_, which doesn't grow meanwhile. Returns the frame's size.
   std::uint64_t encode(const write_batch& batch) {
     namespace format = log_format;
-    std::size_t room =
-        format::frame_header_bytes + format::truncate_bytes + format::state_bytes + format::alignment;
+    std::size_t room = format::frame_header_bytes + format::reset_bytes + format::truncate_bytes +
+                       format::state_bytes + format::alignment;
     for (const entry& e : batch.entries)
       room += format::entry_head_bytes + (e.payload.size() < copy_limit ? e.payload.size() : 0);
     start_frame(room);
@@ -200,6 +241,10 @@ class log {
       bytes += pieces_.back().size();
       run = at;
     };
+    if (batch.reset) {
+      format::put_reset(at, *batch.reset);
+      at += format::reset_bytes;
+    }
     if (batch.truncate_from) {
       format::put_truncate(at, *batch.truncate_from);
       at += format::truncate_bytes;
@@ -222,8 +267,8 @@ class log {
     const std::uint64_t unpadded = bytes + static_cast<std::uint64_t>(at - run);
     at = std::fill_n(at, format::align(unpadded) - unpadded, '\0');
     if (at != run) end_run();
-    records_ = static_cast<std::uint32_t>((batch.truncate_from ? 1 : 0) + batch.entries.size() +
-                                          (batch.state ? 1 : 0));
+    records_ = static_cast<std::uint32_t>((batch.reset ? 1 : 0) + (batch.truncate_from ? 1 : 0) +
+                                          batch.entries.size() + (batch.state ? 1 : 0));
     frame_bytes_ = bytes;
     return bytes;
   }
@@ -263,12 +308,26 @@ class log {
     return {};
   }
 
-  void remember(const write_batch& batch) {
+  // `frame`: where the batch was written in the active segment.
+  void remember(const write_batch& batch, std::uint64_t frame) {
+    if (batch.reset) {
+      hashes_.clear();
+      terms_.clear();
+      places_.clear();
+      start_ = {batch.reset->at.index, batch.reset->at.term, batch.reset->hash};
+      segments_.back().base = start_;
+    }
     if (batch.truncate_from) {
       hashes_.resize(*batch.truncate_from - (start_.index + 1));
+      terms_.truncate_from(*batch.truncate_from);
+      places_.truncate_from(*batch.truncate_from);
       note_truncation(*batch.truncate_from, segments_.size());
     }
-    for (const entry& e : batch.entries) hashes_.push_back(e.hash);
+    for (const entry& e : batch.entries) {
+      hashes_.push_back(e.hash);
+      terms_.add(e.index, e.term);
+    }
+    if (!batch.entries.empty()) places_.add(batch.entries.front().index, active().sequence, frame);
     if (batch.state) state_ = *batch.state;
   }
 
@@ -324,7 +383,7 @@ class log {
     header.capacity = std::max(options_.segment_bytes,
                                log_format::segment_header_bytes + frame + log_format::frame_header_bytes);
     header.state = state_;
-    header.base = {last_index(), hash_at(last_index())};
+    header.base = last_anchor();
     header.start = start_;
     return header;
   }
@@ -337,6 +396,12 @@ class log {
     prepared_ = 0;
   }
 
+  // Frees the segments that a durable batch made void.
+  [[nodiscard]] failure release_void() {
+    const std::uint64_t keep = std::exchange(release_to_, 0), first = segments_.front().sequence;
+    return keep <= first ? failure{} : release(static_cast<std::size_t>(keep - first));
+  }
+
   // Frees all segments before segments_[keep].
   [[nodiscard]] failure release(std::size_t keep) {
     log_format::identity who = directory_.who();
@@ -347,188 +412,40 @@ class log {
     for (std::size_t i = 0; i < keep; ++i)
       if (failure f = directory_.recycle(segments_[i].sequence, segments_[i].capacity)) return f;
     segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(keep));
+    places_.release_before(segments_.front().sequence);
+    reader_.forget();
     return {};
   }
 
-  // ---- open
+  // ---- open: impl/log_recovery.hpp
 
-  [[nodiscard]] failure recover(recovered_log& out) {
-    log_format::identity who = directory_.who();
-    if (who.first_segment == 0) {
-      if (failure f = create_first()) return f;
-    } else if (failure f = replay(who, out)) {
-      return f;
-    }
-    ++who.boot;
-    who.first_segment = segments_.front().sequence;
-    who.known_frame = synced_;
-    if (failure f = directory_.save(who)) return f;
-    vouched_ = content_frame_ = synced_;
-    out.state = state_;
-    out.boot = who.boot;
-    out.incarnation = who.incarnation;
-    out.cluster = who.cluster;
-    return {};
-  }
-
+  [[nodiscard]] failure recover(recovered_log& out);
   // No open has ever succeeded here: what an interrupted one left doesn't count.
-  [[nodiscard]] failure create_first() {
-    if (failure f = directory_.remove_leftovers(~std::uint64_t{0})) return f;
-    log_format::segment_header header = next_header(0);
-    header.sequence = 1;
-    result<file> made = directory_.create_segment(header);
-    if (!made) return made.error();
-    begin_segment(std::move(*made), header);
-    return {};
-  }
-
+  [[nodiscard]] failure create_first();
   // Reads first, decides, and only then writes: the tail is settled when the log was found sound.
-  [[nodiscard]] failure replay(const log_format::identity& who, recovered_log& out) {
-    std::vector<log_format::segment_header> headers;
-    if (failure f = read_headers(who, headers)) return f;
-    log_replay replayed(who, headers.front());
-    std::string bytes;
-    std::optional<std::uint64_t> seal;  // where the last segment but one was sealed
-    bool drop_last = false;
-    for (std::size_t i = 0; i < headers.size() && !drop_last; ++i) {
-      const log_format::segment_header* next = i + 1 < headers.size() ? &headers[i + 1] : nullptr;
-      if (i != 0) seal = replayed.end().last_frame;
-      if (failure f = read_segment(headers[i], bytes)) return f;
-      if (failure f = replayed.segment(directory_.segment_path(headers[i].sequence), bytes, headers[i], next))
-        return f;
-      if (!replayed.end().seal_missing) continue;
-      if (failure f = check_unused(headers, i + 1, replayed)) return f;
-      drop_last = true;
-    }
-    if (drop_last) headers.pop_back();
-    if (failure f = settle(headers, replayed, bytes, seal, drop_last)) return f;
-    return adopt(headers, replayed, out);
-  }
-
+  [[nodiscard]] failure replay(const log_format::identity& who, recovered_log& out);
   [[nodiscard]] failure read_headers(const log_format::identity& who,
-                                     std::vector<log_format::segment_header>& headers) {
-    const result<std::vector<std::uint64_t>> found = directory_.segments();
-    if (!found) return found.error();
-    std::uint64_t expected = who.first_segment;
-    for (const std::uint64_t sequence : *found) {
-      if (sequence < who.first_segment) continue;
-      if (sequence != expected) break;
-      headers.emplace_back();
-      if (failure f = read_header(who, sequence, headers.back())) return f;
-      ++expected;
-    }
-    if (!headers.empty() && found->back() == expected - 1) return {};
-    return log_replay::damage(directory_.segment_path(expected), 0, "the segment is missing");
-  }
-
+                                     std::vector<log_format::segment_header>& headers);
   [[nodiscard]] failure read_header(const log_format::identity& who, std::uint64_t sequence,
-                                    log_format::segment_header& header) {
-    const std::string path = directory_.segment_path(sequence);
-    std::string bytes(log_format::segment_header_bytes, '\0');
-    result<file> f = directory_.open_segment(sequence);
-    if (!f) return f.error();
-    const result<std::size_t> got = fs_->read(*f, 0, {bytes.data(), bytes.size()});
-    if (!got) return got.error();
-    bytes.resize(*got);
-    std::uint32_t version = 0;
-    const log_format::decoded outcome = log_format::decode(bytes, header, version);
-    if (outcome == log_format::decoded::other_version)
-      return {errc::format_unsupported, path + " has format version " + std::to_string(version) +
-                                            ", this build reads version " +
-                                            std::to_string(log_format::version) +
-                                            ". Nothing was changed. Start the confman that wrote it"};
-    if (outcome == log_format::decoded::damaged)
-      return log_replay::damage(path, 0, "the segment header is unreadable");
-    if (header.cluster != who.cluster || header.node != who.node || header.group != who.group ||
-        header.incarnation != who.incarnation || header.sequence != sequence)
-      return log_replay::damage(path, 0, "the segment belongs to another log or place");
-    return {};
-  }
-
-  [[nodiscard]] failure read_segment(const log_format::segment_header& header, std::string& bytes) {
-    result<file> f = directory_.open_segment(header.sequence);
-    if (!f) return f.error();
-    const result<std::uint64_t> size = fs_->size(*f);
-    if (!size) return size.error();
-    bytes.resize(std::min(*size, header.capacity));
-    const result<std::size_t> got = fs_->read(*f, 0, {bytes.data(), bytes.size()});
-    if (!got) return got.error();
-    bytes.resize(*got);
-    return {};
-  }
-
+                                    log_format::segment_header& header);
+  [[nodiscard]] failure read_segment(const log_format::segment_header& header, std::string& bytes);
   // The segment before headers[last] has no seal. That is the trace of a crash in roll() if headers[last] is
   // the last segment and nothing was ever written to it.
   [[nodiscard]] failure check_unused(const std::vector<log_format::segment_header>& headers, std::size_t last,
-                                     const log_replay& replayed) {
-    const std::string before = directory_.segment_path(headers[last - 1].sequence);
-    std::string bytes;
-    if (failure f = read_segment(headers[last], bytes)) return f;
-    if (last + 1 == headers.size() &&
-        !log_replay::find_proof(bytes, headers[last], log_format::segment_header_bytes,
-                                replayed.last_frame() + 1))
-      return {};
-    return log_replay::damage(before, replayed.end().offset,
-                              "the segment does not end in a seal, though the next one is in use");
-  }
-
+                                     const log_replay& replayed);
   // Makes durable what was found, and nothing else. What no later write vouches for is written again, since
   // after a failed sync in an earlier run it may be in the page cache only. Then whatever follows is zeroed.
   [[nodiscard]] failure settle(const std::vector<log_format::segment_header>& headers,
                                const log_replay& replayed, const std::string& bytes,
-                               std::optional<std::uint64_t> seal, bool drop_last) {
-    const log_replay::ending& end = replayed.end();
-    const log_format::segment_header& header = headers.back();
-    if (drop_last)
-      if (failure f = fs_->remove(directory_.segment_path(header.sequence + 1))) return f;
-    if (failure f = directory_.remove_leftovers(headers.front().sequence)) return f;
-    if (seal && end.last_frame == 0)
-      if (failure f = rewrite_seal(headers[headers.size() - 2].sequence, *seal)) return f;
-    result<file> f = directory_.open_segment(header.sequence);
-    if (!f) return f.error();
-    const std::string_view unproven = std::string_view(bytes).substr(end.unproven, end.offset - end.unproven);
-    if (!unproven.empty())
-      if (failure e = fs_->write(*f, end.unproven, {&unproven, 1})) return e;
-    if (end.stale_bytes)
-      if (failure e = fs_->zero_fill(*f, end.offset, header.capacity - end.offset)) return e;
-    if (failure e = fs_->sync(*f)) return e;
-    file_ = std::move(*f);
-    return {};
-  }
-
-  [[nodiscard]] failure rewrite_seal(std::uint64_t sequence, std::uint64_t offset) {
-    char bytes[log_format::frame_header_bytes] = {};
-    result<file> f = directory_.open_segment(sequence);
-    if (!f) return f.error();
-    const result<std::size_t> got = fs_->read(*f, offset, bytes);
-    if (!got) return got.error();
-    const std::string_view piece(bytes, *got);
-    if (failure e = fs_->write(*f, offset, {&piece, 1})) return e;
-    return fs_->sync(*f);
-  }
-
+                               std::optional<std::uint64_t> seal, bool drop_last);
+  [[nodiscard]] failure rewrite_seal(std::uint64_t sequence, std::uint64_t offset);
   [[nodiscard]] failure adopt(const std::vector<log_format::segment_header>& headers, log_replay& replayed,
-                              recovered_log& out) {
-    for (const log_format::segment_header& h : headers) {
-      segments_.push_back({h.sequence, h.capacity, h.base, true});
-      note_truncation(replayed.lowest_truncations()[segments_.size() - 1], segments_.size());
-    }
-    offset_ = replayed.end().offset;
-    prepared_ = 0;
-    next_frame_ = replayed.last_frame() + 1;
-    synced_ = replayed.last_frame();
-    link_ = replayed.link();
-    state_ = replayed.state();
-    start_ = replayed.start();
-    out.entries = std::move(replayed.entries());
-    hashes_.reserve(out.entries.size());
-    for (const entry& e : out.entries) hashes_.push_back(e.hash);
-    return {};
-  }
+                              recovered_log& out);
 
   FileSystem* fs_;
   log_options options_;
   log_directory<FileSystem> directory_;
+  log_reader<FileSystem> reader_;
   std::uint64_t step_;                  // how much of the next segment is prepared at a time
   std::optional<file> file_;            // of the active segment
   std::vector<segment_info> segments_;  // the last one is active
@@ -540,12 +457,15 @@ class log {
   std::uint64_t prepared_ = 0;       // bytes of the next segment asked for since this one began
   std::uint32_t link_ = 0;           // checksum of the frame (or segment header) before
   std::uint64_t release_to_ = 0;     // segments before this one are void as soon as it is synced; 0: none are
+  log_index later_release_;          // entries before this one may go after the next sync
   bool unsynced_ = false;
   failure failed_;
 
   hard_state state_;
   log_format::anchor start_;        // just before the oldest entry kept
   std::vector<chain_hash> hashes_;  // of the entries kept
+  term_runs terms_;                 // of the entries kept
+  frame_index places_;              // of frames with entries
 
   std::string buffer_;  // frame header, record heads and small payloads of one batch
   std::vector<std::string_view> pieces_;
@@ -556,3 +476,5 @@ class log {
 static_assert(storage<log<posix_file_system>>);
 
 }  // namespace confman
+
+#include "confman/storage/impl/log_recovery.hpp"

@@ -205,6 +205,7 @@ class log_directory {
                                        log_format::identity_name +
                                        "'. Nothing was changed. Restore that file from a "
                                        "copy of the directory, or let the node join again as a new member"};
+      if (options_.begin_at && n.rfind(log_format::snapshot_prefix, 0) == 0) continue;
       if (n != log_format::lock_name && n != log_format::new_identity_name && n != "lost+found")
         return {errc::bad_option, path_ + " is no confman data directory and holds other files (" + n +
                                       "). Nothing was changed. Choose an empty or new directory"};

@@ -22,11 +22,14 @@ inline constexpr std::size_t record_head_bytes = 8;
 inline constexpr std::size_t entry_head_bytes = record_head_bytes + 24;
 inline constexpr std::size_t truncate_bytes = record_head_bytes + 8;
 inline constexpr std::size_t state_bytes = record_head_bytes + 24;
+inline constexpr std::size_t reset_bytes = record_head_bytes + 24;
 inline constexpr std::size_t alignment = 8;  // of frames
 
 inline constexpr const char* identity_name = "identity";
 inline constexpr const char* new_identity_name = "identity.new";
 inline constexpr const char* lock_name = "LOCK";
+// Files of a snapshot_store in the same directory begin so; the log leaves them alone.
+inline constexpr std::string_view snapshot_prefix = "snapshot-";
 
 [[nodiscard]] constexpr std::uint64_t align(std::uint64_t bytes) noexcept {
   return (bytes + (alignment - 1)) / alignment * alignment;
@@ -53,9 +56,10 @@ template <class T>
   return value;
 }
 
-// A place in the log and the hash of everything up to it.
+// A place in the log, the term of the entry there, and the hash of everything up to it.
 struct anchor {
   log_index index;
+  term_t term;
   chain_hash hash;
 
   friend bool operator==(const anchor&, const anchor&) = default;
@@ -107,7 +111,7 @@ struct frame_header {
   static constexpr std::uint32_t seal = 1;  // the last frame of its segment: the log goes on in the next one
 };
 
-enum class record_kind : std::uint8_t { entry = 1, truncate = 2, state = 3 };
+enum class record_kind : std::uint8_t { entry = 1, truncate = 2, state = 3, reset = 4 };
 
 // Where a frame is. Part of every checksum, so that bytes left over from a recycled segment, moved, or copied
 // from another directory are never taken for a frame.
@@ -141,6 +145,7 @@ CONFMAN_DECL void encode(char* at, frame_header& header, std::uint32_t seed) noe
 CONFMAN_DECL void put_entry(char* at, const entry& e) noexcept;  // the head; the payload follows it
 CONFMAN_DECL void put_truncate(char* at, log_index from) noexcept;
 CONFMAN_DECL void put_state(char* at, const hard_state& state) noexcept;
+CONFMAN_DECL void put_reset(char* at, const log_reset& reset) noexcept;
 
 // "log-" or "spare-" and 16 hexadecimal digits.
 [[nodiscard]] CONFMAN_DECL std::string numbered_name(std::string_view prefix, std::uint64_t number);

@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
+#include "confman/core/hard_state.hpp"
 #include "confman/core/ids.hpp"
 
 namespace confman {
@@ -15,6 +17,9 @@ struct log_options {
   group_id group;
   // The incarnation of a directory that doesn't exist yet: draw it at random. An existing one keeps its own.
   incarnation_id fresh_incarnation;
+  // A directory that doesn't exist yet begins after this place, for which a snapshot stands that lies in it
+  // already (import_snapshot()). An existing log is not touched by it.
+  std::optional<log_reset> begin_at{};
   // Bytes of a segment file, 1 KiB to 1 GiB. A batch that doesn't fit gets a segment of its own, as large as
   // needed.
   std::uint64_t segment_bytes = std::uint64_t{16} << 20;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "confman/error.hpp"
+#include "confman/storage/frame_index.hpp"
 #include "confman/storage/log_format.hpp"
 
 namespace confman {
@@ -62,6 +63,12 @@ class log_replay {
     return lowest_truncations_;
   }
 
+  // Where frames with entries are, in all segments.
+  [[nodiscard]] frame_index& places() noexcept { return places_; }
+  // The last segment that begins with a reset, counted from 0; nothing if there is none. Those before it
+  // don't count any more.
+  [[nodiscard]] std::optional<std::size_t> reset_in() const noexcept { return reset_in_; }
+
   // The failure for damage at `offset` of `path`.
   [[nodiscard]] CONFMAN_DECL static failure damage(const std::string& path, std::uint64_t offset,
                                                    const std::string& why);
@@ -79,6 +86,8 @@ class log_replay {
   [[nodiscard]] CONFMAN_DECL failure entry_record(const std::string& path, std::uint64_t offset,
                                                   std::uint8_t type, std::string_view content);
   [[nodiscard]] CONFMAN_DECL failure truncate(const std::string& path, std::uint64_t offset, log_index from);
+  [[nodiscard]] CONFMAN_DECL failure reset(const std::string& path, std::uint64_t offset,
+                                           const log_format::anchor& at);
   [[nodiscard]] CONFMAN_DECL failure stopped(const std::string& path, std::string_view bytes,
                                              const log_format::segment_header& header,
                                              const log_format::segment_header* next, const std::string& why);
@@ -86,7 +95,9 @@ class log_replay {
                                                const log_format::segment_header& next,
                                                const log_format::frame_header& seal);
   [[nodiscard]] log_format::anchor last() const noexcept {
-    return entries_.empty() ? start_ : log_format::anchor{entries_.back().index, entries_.back().hash};
+    return entries_.empty()
+               ? start_
+               : log_format::anchor{entries_.back().index, entries_.back().term, entries_.back().hash};
   }
 
   log_format::identity who_;
@@ -95,6 +106,9 @@ class log_replay {
   hard_state state_;
   std::vector<entry> entries_;
   std::vector<log_index> lowest_truncations_;
+  frame_index places_;
+  log_index first_in_frame_;  // the first entry of the frame that is being replayed; 0: none yet
+  std::optional<std::size_t> reset_in_;
   std::uint64_t expected_ = 1;  // number of the next frame
   std::uint64_t proven_ = 0;    // frames up to this one are known to have been synced
   std::uint32_t link_ = 0;

@@ -82,7 +82,8 @@ void identity_fields(Archive&& archive, Identity& who) {
 template <class Archive, class Header>
 void segment_fields(Archive&& archive, Header& h) {
   archive(h.cluster)(h.node)(h.group)(h.incarnation)(h.sequence)(h.capacity)(h.first_frame)(h.state.term)(
-      h.state.vote)(h.state.commit)(h.base.index)(h.base.hash)(h.start.index)(h.start.hash)(h.previous);
+      h.state.vote)(h.state.commit)(h.base.index)(h.base.term)(h.base.hash)(h.start.index)(h.start.term)(
+      h.start.hash)(h.previous);
 }
 
 template <class Archive, class Header>
@@ -168,6 +169,11 @@ CONFMAN_DECL void put_truncate(char* at, log_index from) noexcept {
 CONFMAN_DECL void put_state(char* at, const hard_state& state) noexcept {
   detail::record_head(at, state_bytes - record_head_bytes, record_kind::state,
                       0)(state.term)(state.vote)(state.commit);
+}
+
+CONFMAN_DECL void put_reset(char* at, const log_reset& reset) noexcept {
+  detail::record_head(at, reset_bytes - record_head_bytes, record_kind::reset,
+                      0)(reset.at.index)(reset.at.term)(reset.hash);
 }
 
 CONFMAN_DECL std::string numbered_name(std::string_view prefix, std::uint64_t number) {

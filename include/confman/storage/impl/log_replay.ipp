@@ -59,6 +59,7 @@ CONFMAN_DECL failure log_replay::segment(const std::string& path, std::string_vi
     const std::uint32_t before = link_;
     if (failure f = records(path, bytes.substr(body, frame.body_bytes), body, frame.records)) return f;
     frames_.emplace_back(frame.number, end_.offset);
+    if (first_in_frame_) places_.add(first_in_frame_, header.sequence, end_.offset);
     end_.last_frame = end_.offset;
     end_.offset = body + frame.body_bytes;
     proven_ = std::max(proven_, frame.synced);
@@ -149,6 +150,7 @@ CONFMAN_DECL failure log_replay::continues(const std::string& path, const log_fo
 CONFMAN_DECL failure log_replay::records(const std::string& path, std::string_view body, std::uint64_t offset,
                                          std::uint32_t count) {
   std::uint64_t at = 0;
+  first_in_frame_ = {};
   for (; count != 0; --count) {
     if (body.size() - at < log_format::record_head_bytes)
       return damage(path, offset + at, "a batch with a valid checksum holds fewer records than it says");
@@ -180,10 +182,14 @@ CONFMAN_DECL failure log_replay::record(const std::string& path, std::uint64_t o
       if (content.size() == 8) return truncate(path, offset, log_index(number(0)));
       break;
     case log_format::record_kind::state:
-      if (content.size() == 24) {
+      if (content.size() == log_format::state_bytes - log_format::record_head_bytes) {
         state_ = {term_t(number(0)), node_id(number(1)), log_index(number(2))};
         return {};
       }
+      break;
+    case log_format::record_kind::reset:
+      if (content.size() == log_format::reset_bytes - log_format::record_head_bytes)
+        return reset(path, offset, {log_index(number(0)), term_t(number(1)), chain_hash(number(2))});
       break;
   }
   return {errc::format_unsupported,
@@ -216,6 +222,7 @@ CONFMAN_DECL failure log_replay::entry_record(const std::string& path, std::uint
     return damage(path, offset,
                   "entry " + std::to_string(e.index.value()) + " does not continue the hash chain");
   e.payload = shared_bytes::copy(payload);
+  if (!first_in_frame_) first_in_frame_ = e.index;
   entries_.push_back(std::move(e));
   return {};
 }
@@ -226,6 +233,7 @@ CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t
                   "a truncation from entry " + std::to_string(from.value()) + " in a log that ends at " +
                       std::to_string(last().index.value()));
   lowest_truncations_.back() = std::min(lowest_truncations_.back(), from);
+  places_.truncate_from(from);
   if (from > start_.index) {
     entries_.resize(from - (start_.index + 1));
     return {};
@@ -238,6 +246,17 @@ CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t
         "a truncation from entry " + std::to_string(from.value()) + " reaches before the oldest entry kept");
   entries_.clear();
   start_ = origin_;
+  return {};
+}
+
+CONFMAN_DECL failure log_replay::reset(const std::string& path, std::uint64_t offset,
+                                       const log_format::anchor& at) {
+  if (!frames_.empty() || offset != log_format::segment_header_bytes + log_format::frame_header_bytes)
+    return damage(path, offset, "a reset of the log that isn't at the beginning of its segment");
+  entries_.clear();
+  places_.clear();
+  start_ = origin_ = at;
+  reset_in_ = lowest_truncations_.size() - 1;
   return {};
 }
 
