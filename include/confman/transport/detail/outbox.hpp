@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "confman/config.hpp"
 #include "confman/core/message.hpp"
 #include "confman/transport/lane.hpp"
 #include "confman/transport/tcp_options.hpp"
