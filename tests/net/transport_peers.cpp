@@ -122,16 +122,18 @@ TEST_CASE("a peer removed with messages queued gets none of them later, and may 
     a.transport.remove_peer(node_id(2));
     CHECK(a.transport.bulk_room(node_id(2)) == 0);
     REQUIRE(run_until(io, [&] { return !b.transport.connected(node_id(1)); }));
-    const std::size_t arrived = b.received.size();
-    CHECK(arrived < 200);
     a.unreachable.clear();
     a.send(2, 500);
     REQUIRE(run_until(io, [&] { return !a.unreachable.empty(); }));
     CHECK_FALSE(a.transport.add_peer(node_id(2), b.address()));
     REQUIRE(run_until(io, both));
     a.send(2, 1000);
-    REQUIRE(run_until(io, [&] { return b.received.size() > arrived; }));
-    CHECK(b.request(arrived) == 1000);
+    REQUIRE(run_until(io, [&] {
+      return !b.received.empty() && std::get<forward_request>(b.received.back().body).request == 1000;
+    }));
+    // Before it may only be what the kernel had taken when the peer was removed.
+    CHECK(b.received.size() < 150);
+    for (std::size_t i = 0; i + 1 < b.received.size(); ++i) CHECK(b.request(i) == i);
   }
 }
 
@@ -148,7 +150,7 @@ TEST_CASE("peers added before start, while connecting and while in back-off are 
   (void)a.transport.add_peer(node_id(3), c.address());    // at once another address
   REQUIRE(run_until(io, [&] { return a.transport.connected(node_id(3)); }));
   (void)a.transport.add_peer(node_id(3), "127.0.0.1:1");
-  REQUIRE(run_until(io, [&] { return a.reported(asio::error::connection_refused); }));
+  REQUIRE(run_until(io, [&] { return !a.events.empty(); }));  // connection refused
   (void)a.transport.add_peer(node_id(3), c.address());
   REQUIRE(run_until(io, [&] { return a.transport.connected(node_id(3)); }));
 }

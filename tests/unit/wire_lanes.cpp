@@ -179,14 +179,16 @@ TEST_CASE("each lane has a bound of its own: a full one takes no room from the o
   CHECK(queued > 50);
   CHECK(box.bytes(lane::urgent) <= 10000);
   // What is out for writing counts until it is given back; half empty, the next overflow is news again.
-  while (!box.empty()) {
-    outbox::portion p = box.take();
-    CHECK(push(box, ordinary(2, shared_bytes::copy(std::string(1 << 20, 'x')))) ==
-          outbox::pushed::still_full);
-    box.give_back(std::move(p));
-  }
+  const shared_bytes whole = shared_bytes::copy(std::string(1 << 20, 'x'));
+  outbox::portion first = box.take();
+  const std::size_t held = box.bytes(lane::ordinary);
+  CHECK(push(box, ordinary(2, whole)) == outbox::pushed::still_full);
+  box.give_back(std::move(first));
+  CHECK(box.bytes(lane::ordinary) < held);
+  CHECK(push(box, ordinary(2, whole)) == outbox::pushed::still_full);
+  while (!box.empty()) box.give_back(box.take());
   CHECK(box.bulk_room() == default_max_bulk_bytes);
-  CHECK(push(box, ordinary(2, shared_bytes::copy(std::string(1 << 20, 'x')))) == outbox::pushed::full);
+  CHECK(push(box, ordinary(2, whole)) == outbox::pushed::full);
 }
 
 TEST_CASE("a piece is queued and taken without a copy of its bytes") {
