@@ -78,6 +78,7 @@ hello make_hello() {
   h.to = node_id(1);
   h.incarnation = incarnation_id(8);
   h.address = "10.0.0.2:7401";
+  h.guest = true;
   return h;
 }
 
@@ -199,6 +200,7 @@ TEST_CASE("a hello comes back, and every truncation is refused") {
   CHECK(h->to == node_id(1));
   CHECK(h->incarnation == incarnation_id(8));
   CHECK(h->address == "10.0.0.2:7401");
+  CHECK(h->guest);
   CHECK_FALSE(check_hello(*h, expect_from_2()));
   for (std::size_t size = 0; size < body.size(); ++size) CHECK_FALSE(decode_hello(body.substr(0, size)));
   CHECK(decode_hello(body + "a later version's field"));
@@ -226,7 +228,13 @@ TEST_CASE("a hello is refused with what differs, where, and what to do") {
 
   hello_expectation stranger = expect_from_2();
   stranger.peer_known = false;
-  f = check_hello(make_hello(), stranger);
+  CHECK_FALSE(check_hello(make_hello(), stranger));  // it comes as a guest
+  h = make_hello();
+  h.from = node_id(0);
+  CHECK(check_hello(h, stranger).code == errc::wrong_node);
+  h = make_hello();
+  h.guest = false;
+  f = check_hello(h, stranger);
   CHECK(f.code == errc::unknown_peer);
   CHECK(f.what.find("add it to the cluster first") != std::string::npos);
 }
@@ -249,7 +257,7 @@ TEST_CASE("a peer of another protocol version is told so, whatever else its hell
 
 TEST_CASE("a refusal carries its reason, printable and short") {
   for (const errc code :
-       {errc::wrong_cluster, errc::wrong_node, errc::unknown_peer, errc::protocol_mismatch}) {
+       {errc::wrong_cluster, errc::wrong_node, errc::unknown_peer, errc::protocol_mismatch, errc::busy}) {
     gather_buffer out;
     append_refusal_frame({code, "why\nnot"}, out);
     const auto r = decode_refusal(out.str().substr(frame_header_bytes));

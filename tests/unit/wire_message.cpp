@@ -45,6 +45,7 @@ std::vector<message> one_of_each() {
   all.push_back(wrap(pre_vote_request{term_t(6), at}));
   all.push_back(wrap(pre_vote_response{term_t(6), true}));
   all.push_back(wrap(vote_request{at}));
+  all.push_back(wrap(vote_request{at, true}));
   all.push_back(wrap(vote_response{true}));
   all.push_back(wrap(make_append({})));
   all.push_back(wrap(make_append({"", "put", std::string(3000, 'x'), "y", std::string(1024, 'z')})));
@@ -59,6 +60,13 @@ std::vector<message> one_of_each() {
   all.push_back(wrap(refused{incarnation_id(5)}));
   all.push_back(wrap(forward_request{7, shared_bytes::copy("command")}));
   all.push_back(wrap(forward_response{7, forward_status::applied, at, shared_bytes::copy("answer")}));
+  all.push_back(wrap(timeout_now{}));
+  all.push_back(wrap(snapshot_piece{at, 0x1122334455667788u, 5000, 1900, shared_bytes::copy("piece")}));
+  all.push_back(wrap(snapshot_piece{at, 1, 5000, 1900, shared_bytes::copy(std::string(3100, 's'))}));
+  all.push_back(wrap(snapshot_piece{at, 1, 5000, 5000, {}}));
+  all.push_back(wrap(snapshot_piece_response{at, 0x1122334455667788u, 4096, true}));
+  all.push_back(wrap(join_request{"10.0.0.9:7401", true, 3}));
+  all.push_back(wrap(join_response{join_status::not_leader, 17, node_id(2), "10.0.0.2:7401"}));
   return all;
 }
 
@@ -165,7 +173,7 @@ TEST_CASE("random bytes decode to a message or a bad frame") {
   for (int round = 0; round < 50000; ++round) {
     std::string bytes(random() % 200, '\0');
     for (char& c : bytes) c = static_cast<char>(random() % 3 == 0 ? 0 : random());
-    if (!bytes.empty()) bytes[0] = static_cast<char>(random() % 18);
+    if (!bytes.empty()) bytes[0] = static_cast<char>(random() % 23);
     const auto out = decode_message(bytes);
     if (out) {
       CHECK(encode(*out) == bytes);  // only canonical bytes are accepted
@@ -190,4 +198,143 @@ TEST_CASE("an index that would overflow is refused") {
   const auto out = decode_message(encode(wrap(m)));
   REQUIRE_FALSE(out);
   CHECK(out.error().what.find("overflows") != std::string::npos);
+}
+
+namespace {
+
+snapshot_piece make_piece(std::size_t size) {
+  snapshot_piece p;
+  p.at = {term_t(4), log_index(9)};
+  p.digest = 7;
+  p.total = std::uint64_t{1} << 30;
+  p.offset = 1 << 20;
+  p.bytes = shared_bytes::copy(std::string(size, 's'));
+  return p;
+}
+
+constexpr std::size_t envelope_bytes = 1 + 48;
+
+}  // namespace
+
+TEST_CASE("a snapshot piece is sent by reference and received as a slice of its frame's block") {
+  const message in = wrap(make_piece(256 * 1024));
+  const shared_bytes& sent = std::get<snapshot_piece>(in.body).bytes;
+  gather_buffer out;
+  encode_message(in, out);
+  CHECK(out.pieces() == 3);
+  bool referenced = false;
+  out.for_each_piece({},
+                     [&](std::string_view piece) { referenced = referenced || piece.data() == sent.data(); });
+  CHECK(referenced);
+  const shared_bytes body = shared_bytes::copy(out.str());
+  const auto back = decode_message(body);
+  REQUIRE(back);
+  const shared_bytes& got = std::get<snapshot_piece>(back->body).bytes;
+  CHECK(got == sent);
+  CHECK(got.data() + got.size() == body.data() + body.size());
+}
+
+TEST_CASE("a snapshot piece that is too long, or reaches beyond its file, is refused") {
+  CHECK(decode_message(shared_bytes::copy(encode(wrap(make_piece(max_snapshot_piece_bytes))))));
+  const auto out = decode_message(shared_bytes::copy(encode(wrap(make_piece(max_snapshot_piece_bytes + 1)))));
+  REQUIRE_FALSE(out);
+  CHECK(out.error().code == errc::bad_frame);
+  CHECK(out.error().what.find("too long") != std::string::npos);
+  snapshot_piece beyond = make_piece(100);
+  beyond.total = beyond.offset + 99;
+  CHECK_FALSE(decode_message(encode(wrap(beyond))));
+  beyond.total = beyond.offset + 100;
+  CHECK(decode_message(encode(wrap(beyond))));
+  beyond.offset = ~std::uint64_t{0};  // offset + size would wrap
+  CHECK_FALSE(decode_message(encode(wrap(beyond))));
+}
+
+TEST_CASE("hostile lengths in pieces and join messages are refused before memory is taken") {
+  std::string piece = encode(wrap(make_piece(100)));
+  piece.replace(piece.size() - 104, 4, "\xFF\xFF\xFF\xFF");
+  CHECK_FALSE(decode_message(piece));
+  for (message_body body :
+       std::vector<message_body>{join_request{"10.0.0.9:7401", false, 1},
+                                 join_response{join_status::not_leader, 0, node_id(2), "10.0.0.2:7401"}}) {
+    const bool request = std::holds_alternative<join_request>(body);
+    std::string bytes = encode(wrap(std::move(body)));
+    bytes.replace(envelope_bytes + (request ? 0 : 1 + 2 + 8), 4, "\xFF\xFF\xFF\x7F");
+    const auto out = decode_message(bytes);
+    REQUIRE_FALSE(out);
+    CHECK(out.error().what.find("exceeds the bytes that are left") != std::string::npos);
+  }
+}
+
+TEST_CASE("an address in a join message has a limit") {
+  const std::string longest(max_address_bytes, 'a');
+  CHECK(decode_message(encode(wrap(join_request{longest, false, 1}))));
+  CHECK_FALSE(decode_message(encode(wrap(join_request{longest + "a", false, 1}))));
+  CHECK(decode_message(encode(wrap(join_response{join_status::not_leader, 0, node_id(2), longest}))));
+  CHECK_FALSE(
+      decode_message(encode(wrap(join_response{join_status::not_leader, 0, node_id(2), longest + "a"}))));
+}
+
+TEST_CASE("an unknown join status is refused") {
+  std::string bytes = encode(wrap(join_response{join_status::accepted, 0, node_id(0), ""}));
+  bytes[envelope_bytes] = 3;
+  CHECK_FALSE(decode_message(bytes));
+}
+
+namespace {
+
+// The block a payload lies in, as far as the test can tell: consecutive payloads whose bytes touch.
+bool touches(const shared_bytes& a, const shared_bytes& b) {
+  return a.data() + a.size() == b.data();
+}
+bool lies_in(const shared_bytes& part, const shared_bytes& block) {
+  return part.data() >= block.data() && part.data() + part.size() <= block.data() + block.size();
+}
+
+}  // namespace
+
+TEST_CASE("an entry kept from a large frame doesn't keep the frame: at most four times its size or 4 KiB") {
+  std::vector<std::string> payloads;
+  for (int i = 0; i < 1000; ++i) payloads.emplace_back(static_cast<std::size_t>(i % 7) * 30, 'e');
+  payloads.emplace_back(2000, 'm');    // too large to share a block, too small for a slice
+  payloads.emplace_back(900000, 'L');  // most of the frame
+  payloads.emplace_back(100000, 'm');
+  payloads.emplace_back("last");
+  const message in = wrap(make_append(payloads));
+  const std::string bytes = encode(in);
+  const shared_bytes body = shared_bytes::copy(bytes);
+  for (const bool from_block : {true, false}) {
+    const auto out = from_block ? decode_message(body) : decode_message(std::string_view(bytes));
+    REQUIRE(out);
+    const auto& entries = std::get<append_request>(out->body).entries;
+    CHECK(entries == std::get<append_request>(in.body).entries);
+    std::size_t run = 0;
+    for (std::size_t i = 0; i < entries.size(); ++i) {
+      const shared_bytes& payload = entries[i].payload;
+      CHECK(lies_in(payload, body) == (from_block && payload.size() * 4 >= body.size()));
+      run = i > 0 && touches(entries[i - 1].payload, payload) ? run + payload.size() : payload.size();
+      if (payload.size() <= 1024) CHECK(run <= shared_block_bytes);
+    }
+    CHECK(touches(entries[1].payload, entries[2].payload));  // small ones share a block: no allocation each
+  }
+}
+
+TEST_CASE("the payloads of a small frame share its block, however many they are") {
+  const shared_bytes body =
+      shared_bytes::copy(encode(wrap(make_append(std::vector<std::string>(100, "put")))));
+  REQUIRE(body.size() <= shared_block_bytes);
+  const auto out = decode_message(body);
+  REQUIRE(out);
+  for (const entry& e : std::get<append_request>(out->body).entries) CHECK(lies_in(e.payload, body));
+}
+
+TEST_CASE("truncating a large append anywhere near a payload's edge is a bad frame") {
+  std::vector<std::string> payloads(200, std::string(100, 'e'));
+  payloads.emplace_back(9000, 'x');
+  payloads.emplace_back(2000, 'y');
+  const std::string bytes = encode(wrap(make_append(payloads)));
+  for (std::size_t cut = 1; cut < bytes.size(); cut += 37) {
+    const std::string_view part = std::string_view(bytes).substr(0, bytes.size() - cut);
+    CHECK_FALSE(decode_message(part));
+    CHECK_FALSE(decode_message(shared_bytes::copy(part)));
+  }
 }

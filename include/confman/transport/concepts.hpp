@@ -2,7 +2,9 @@
 #pragma once
 
 #include <concepts>
+#include <cstddef>
 #include <functional>
+#include <limits>
 #include <utility>
 
 #include "confman/core/ids.hpp"
@@ -11,9 +13,9 @@
 
 namespace confman {
 
-// A transport carries messages between members, at most once each, in order per pair of nodes as long as none
-// is lost. Raft needs no more: it repeats itself. send() never blocks and may drop, when a queue is full or
-// the peer can't be reached; it never calls a handler before it returns.
+// A transport carries messages between members, at most once each, in order per pair of nodes and lane (see
+// lane.hpp) as long as none is lost. Raft needs no more: it repeats itself. send() never blocks and may drop,
+// when a queue is full or the peer can't be reached; it never calls a handler before it returns.
 template <class T>
 concept transport = requires(T& t, message&& m) {
   { t.send(std::move(m)) } -> std::same_as<void>;
@@ -29,6 +31,22 @@ concept flushable_transport = transport<T> && requires(T& t) {
 template <transport T>
 void flush_if_possible(T& t) {
   if constexpr (flushable_transport<T>) t.flush();
+}
+
+// A transport whose bulk lane is bounded on its own: bulk_room(peer) is how many bytes of bulk messages
+// send() would take for this peer now, 0 if it can't be reached. What exceeds it is dropped without
+// on_unreachable; so a sender of snapshots paces itself. A piece takes up to 128 bytes more than it carries.
+template <class T>
+concept paced_transport = transport<T> && requires(const T& t, node_id peer) {
+  { t.bulk_room(peer) } -> std::same_as<std::size_t>;
+};
+
+template <transport T>
+[[nodiscard]] std::size_t bulk_room_if_paced(const T& t, node_id peer) {
+  if constexpr (paced_transport<T>)
+    return t.bulk_room(peer);
+  else
+    return std::numeric_limits<std::size_t>::max();
 }
 
 // What a transport calls, always on the node's executor, never from inside send(), and never after stop()

@@ -112,11 +112,13 @@ struct hello {
   node_id to;  // whom the sender believes to be talking to
   incarnation_id incarnation;
   std::string address;  // where `from` accepts connections, "host:port"
+  // In a hello: if you don't know me, let me in to ask to join. In a welcome: that is how you are let in.
+  bool guest = false;
 };
 
 // Why the accepting side refuses.
 struct refusal {
-  std::error_code code;  // wrong_cluster, wrong_node, unknown_peer, protocol_mismatch or bad_frame
+  std::error_code code;  // wrong_cluster, wrong_node, unknown_peer, protocol_mismatch, busy or bad_frame
   std::string text;
 };
 
@@ -133,7 +135,7 @@ struct hello_expectation {
   cluster_id cluster;
   node_id self;
   node_id peer;             // who should be there; 0: anyone who is known
-  bool peer_known = false;  // hello.from is a member
+  bool peer_known = false;  // hello.from is a member; who isn't may come as a guest
   std::string_view where;   // the other side's address, for the message
 };
 

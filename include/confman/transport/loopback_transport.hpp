@@ -13,6 +13,7 @@
 #include "confman/core/ids.hpp"
 #include "confman/core/message.hpp"
 #include "confman/transport/concepts.hpp"
+#include "confman/transport/lane.hpp"
 
 namespace confman {
 
@@ -29,8 +30,11 @@ class loopback_endpoint : public std::enable_shared_from_this<loopback_endpoint>
 
   CONFMAN_DECL void start(transport_handlers handlers);
   CONFMAN_DECL void stop();
-  // Queues a message for this node. False: the queue is full.
+  // Queues a message for this node. False: the queue is full. A bulk message without room is dropped, and
+  // nothing said.
   CONFMAN_DECL bool post(message&& m);
+  // Bytes of bulk messages that this node would still take from `sender`.
+  [[nodiscard]] CONFMAN_DECL std::size_t bulk_room(node_id sender);
   // Queues on_unreachable(peer) for this node.
   CONFMAN_DECL void post_unreachable(node_id peer);
 
@@ -41,10 +45,11 @@ class loopback_endpoint : public std::enable_shared_from_this<loopback_endpoint>
   asio::any_io_executor executor_;
   std::shared_ptr<const transport_handlers> handlers_;  // touched on the executor only; empty when stopped
   std::mutex mutex_;
-  std::vector<message> queue_;     // guarded by mutex_
-  std::set<node_id> unreachable_;  // guarded by mutex_
-  bool scheduled_ = false;         // guarded by mutex_: a delivery is on its way
-  bool open_ = false;              // guarded by mutex_
+  std::vector<message> queue_;                 // guarded by mutex_
+  std::map<node_id, std::size_t> bulk_bytes_;  // guarded by mutex_: in queue_, per sender
+  std::set<node_id> unreachable_;              // guarded by mutex_
+  bool scheduled_ = false;                     // guarded by mutex_: a delivery is on its way
+  bool open_ = false;                          // guarded by mutex_
 };
 
 }  // namespace detail
@@ -90,13 +95,16 @@ class loopback_transport {
   // cut, the receiver hasn't started, or its queue is full.
   CONFMAN_DECL void send(message&& m);
 
+  // Bytes of bulk messages that send() would take for `peer` now: see paced_transport.
+  [[nodiscard]] CONFMAN_DECL std::size_t bulk_room(node_id peer) const;
+
  private:
   loopback_network& network_;
   node_id self_;
   std::shared_ptr<detail::loopback_endpoint> endpoint_;
 };
 
-static_assert(transport<loopback_transport>);
+static_assert(paced_transport<loopback_transport>);
 
 }  // namespace confman
 

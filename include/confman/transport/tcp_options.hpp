@@ -8,6 +8,7 @@
 #include <string>
 
 #include "confman/core/ids.hpp"
+#include "confman/transport/lane.hpp"
 
 namespace confman {
 
@@ -17,10 +18,15 @@ struct tcp_options {
   std::string advertise;                 // what peers are told; empty: the address listened at
   std::map<node_id, std::string> peers;  // "host:port"; an entry for self is ignored
 
-  std::size_t max_frame_bytes = std::size_t{64} << 20;   // larger messages are neither sent nor accepted
-  std::size_t max_queued_bytes = std::size_t{64} << 20;  // per peer, not yet taken by the kernel
-  std::size_t max_queued_messages = 16384;               // per peer
-  std::size_t max_incoming = 256;                        // connections accepted at a time
+  std::size_t max_frame_bytes = std::size_t{64} << 20;  // larger messages are neither sent nor accepted
+  // What may wait for one peer until the kernel takes it, in bytes, per lane (see lane.hpp).
+  std::size_t max_urgent_bytes = std::size_t{4} << 20;
+  std::size_t max_queued_bytes = std::size_t{64} << 20;  // of the ordinary lane
+  std::size_t max_bulk_bytes = default_max_bulk_bytes;
+  std::size_t max_queued_messages = 16384;         // per peer and lane
+  std::size_t max_incoming = 256;                  // connections accepted at a time
+  std::size_t max_guests = 16;                     // of those, from nodes that want to join
+  std::chrono::milliseconds guest_timeout{10000};  // after a guest's last question
 
   std::chrono::milliseconds backoff_min{50};  // before the first try to connect again; then doubling
   std::chrono::milliseconds backoff_max{2000};

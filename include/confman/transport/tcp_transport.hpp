@@ -2,6 +2,7 @@
 #pragma once
 
 #include <asio/any_io_executor.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -45,27 +46,34 @@ class tcp_transport {
 
   // Never blocks, never calls a handler, never sends a message twice. Drops the message if the peer is
   // unknown or can't be reached now, if its queue is full, or if it exceeds max_frame_bytes; then
-  // on_unreachable(to) follows from the executor (once for a full queue, until it is half empty).
+  // on_unreachable(to) follows from the executor (once for a full queue, until it is half empty; not for a
+  // full bulk lane: see bulk_room()). Two messages go where others can't: a join_request to a peer that
+  // doesn't know this node makes it come there as a guest from its next connection on, and a join_response
+  // answers a guest.
   CONFMAN_DECL void send(message&& m);
 
   // Writes what was sent since the last flush: see flushable_transport.
   CONFMAN_DECL void flush();
 
-  // Connects to a peer, and accepts its connections; a known peer's address is replaced. Errors: bad_address.
+  // Connects to a peer, and accepts its connections, at any time. A known peer's address is replaced: what
+  // was queued is dropped, and on_unreachable follows. A guest of that id is disconnected, to come back as a
+  // member. Errors: bad_address.
   CONFMAN_DECL failure add_peer(node_id peer, const std::string& address);
   // Closes its connections, drops what is queued, and refuses it from now on.
   CONFMAN_DECL void remove_peer(node_id peer);
 
   // The port listened at, 0 before listen().
   [[nodiscard]] CONFMAN_DECL std::uint16_t port() const noexcept;
-  // Whether messages to `peer` can leave now.
+  // Whether messages to `peer` can leave now; as a guest only a join_request could, which doesn't count.
   [[nodiscard]] CONFMAN_DECL bool connected(node_id peer) const noexcept;
+  // Bytes of bulk messages that send() would take for `peer` now: see paced_transport.
+  [[nodiscard]] CONFMAN_DECL std::size_t bulk_room(node_id peer) const noexcept;
 
  private:
   std::shared_ptr<detail::tcp_engine> engine_;
 };
 
-static_assert(flushable_transport<tcp_transport>);
+static_assert(flushable_transport<tcp_transport> && paced_transport<tcp_transport>);
 
 }  // namespace confman
 

@@ -211,6 +211,11 @@ class bounded_reader {
     const std::string_view view = take(size);
     return sliced_ ? block_.slice(at_ - view.size(), view.size()) : shared_bytes::copy(view);
   }
+  // Whether a slice of `size` bytes would keep a block of at most four times its size, or at most `small`.
+  [[nodiscard]] bool slice_is_thrifty(std::size_t size, std::size_t small) const noexcept {
+    return sliced_ && (bytes_.size() <= small || 4 * size >= bytes_.size());
+  }
+  [[nodiscard]] shared_bytes take_copy(std::size_t size) { return shared_bytes::copy(take(size)); }
 
   // A count of elements, each of at least `element_size` encoded bytes.
   [[nodiscard]] std::size_t take_count(std::size_t element_size) noexcept {

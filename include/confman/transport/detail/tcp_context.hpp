@@ -39,6 +39,7 @@ class tcp_context : public std::enable_shared_from_this<tcp_context> {
   std::string advertised;
   std::set<node_id> known;                                 // peers that may connect
   std::map<node_id, std::weak_ptr<tcp_session>> incoming;  // the connection each peer sends on
+  std::map<node_id, std::weak_ptr<tcp_session>> guests;    // the same of nodes that want to become peers
 
   CONFMAN_DECL void start(transport_handlers handlers);
   CONFMAN_DECL void stop();
@@ -68,7 +69,8 @@ class tcp_context : public std::enable_shared_from_this<tcp_context> {
   std::map<std::string, std::chrono::steady_clock::time_point> reported_;
 };
 
-// Options every connection gets; failures are of no consequence.
+// Options every connection gets; failures are of no consequence. The kernel's send queue is kept short: what
+// is in it can't be passed by anything more urgent.
 CONFMAN_DECL void tune_socket(tcp_socket& socket, std::chrono::milliseconds dead_peer_timeout);
 
 // A child process of the host must not keep the socket open.

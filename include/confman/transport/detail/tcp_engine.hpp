@@ -29,6 +29,7 @@ class tcp_engine : public std::enable_shared_from_this<tcp_engine> {
   CONFMAN_DECL void remove_peer(node_id peer);
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   [[nodiscard]] CONFMAN_DECL bool connected(node_id peer) const noexcept;
+  [[nodiscard]] CONFMAN_DECL std::size_t bulk_room(node_id peer) const noexcept;
 
  private:
   [[nodiscard]] result<asio::ip::tcp::endpoint> listen_endpoint();
@@ -36,6 +37,7 @@ class tcp_engine : public std::enable_shared_from_this<tcp_engine> {
   void accept();
   void on_accept(std::error_code error, tcp_socket socket);
   void accept_later();
+  static void close_session(std::map<node_id, std::weak_ptr<tcp_session>>& place, node_id peer);
 
   std::shared_ptr<tcp_context> context_;
   asio::ip::tcp::acceptor acceptor_;

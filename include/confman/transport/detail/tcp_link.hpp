@@ -6,13 +6,13 @@
 #include <asio/steady_timer.hpp>
 #include <chrono>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <system_error>
 #include <vector>
 
 #include "confman/core/message.hpp"
 #include "confman/transport/address.hpp"
+#include "confman/transport/detail/outbox.hpp"
 #include "confman/transport/detail/tcp_context.hpp"
 #include "confman/transport/framing.hpp"
 #include "confman/wire/gather_buffer.hpp"
@@ -36,10 +36,10 @@ class buffer_view {
 //
 // Invariants:
 //   1. `connection_` is empty while waiting for the next try; then the queue is empty too.
-//   2. a batch leaves the queue for exactly one write on one connection, and is dropped with it: no frame is
-//   ever
-//      sent twice.
-//   3. queued_messages_ and queued_bytes_ count the queue and the batch in flight.
+//   2. a portion leaves the queue for exactly one write on one connection, and is dropped with it: no frame
+//   is
+//      ever sent twice.
+//   3. where this node comes as a guest nothing is queued but join requests, until the peer says it knows it.
 class tcp_link : public std::enable_shared_from_this<tcp_link> {
  public:
   CONFMAN_DECL tcp_link(std::shared_ptr<tcp_context> context, node_id peer, host_port address);
@@ -49,15 +49,13 @@ class tcp_link : public std::enable_shared_from_this<tcp_link> {
   CONFMAN_DECL void send(const message& m);
   CONFMAN_DECL void flush();
   [[nodiscard]] bool up() const noexcept { return connection_ != nullptr && connection_->up; }
+  // Up, and not merely as a guest.
+  [[nodiscard]] bool member() const noexcept { return up() && !connection_->guest; }
+  [[nodiscard]] std::size_t bulk_room() const noexcept {
+    return connection_ && !connection_->guest ? queue_.bulk_room() : 0;
+  }
 
  private:
-  static constexpr std::size_t max_batch_bytes = std::size_t{1} << 20;
-  static constexpr std::size_t max_batch_pieces = 64;  // what one writev of Asio's takes
-
-  struct batch {
-    gather_buffer bytes;
-    std::size_t messages = 0;
-  };
   // One try to connect and what comes of it. Owned by its pending operations as well, because their buffers
   // are in it; after drop_connection() their handlers find that it isn't the link's any more.
   struct connection {
@@ -66,10 +64,13 @@ class tcp_link : public std::enable_shared_from_this<tcp_link> {
     tcp_socket socket;
     frame_reader reader;
     gather_buffer greeting;
-    std::unique_ptr<batch> in_flight;
+    outbox::portion in_flight;
+    bool writing = false;  // in_flight
     std::vector<asio::const_buffer> buffers;
     std::chrono::steady_clock::time_point up_since;
-    bool up = false;  // the peer has welcomed us
+    incarnation_id theirs;  // the peer's, by its welcome
+    bool up = false;        // the peer has welcomed us
+    bool guest = false;     // we came as one, and the peer hasn't said that it knows us
   };
   using connection_ptr = std::shared_ptr<connection>;
 
@@ -78,13 +79,12 @@ class tcp_link : public std::enable_shared_from_this<tcp_link> {
   void on_connect(const connection_ptr& c, std::error_code error);
   void read(const connection_ptr& c);
   void on_read(const connection_ptr& c, std::error_code error, std::size_t size);
-  void on_frame(connection& c, const frame& f);
+  void on_frame(const connection_ptr& c, const frame& f);
   void on_welcome(connection& c, const hello& theirs);
   void write_next();
   void on_written(const connection_ptr& c, std::error_code error);
 
-  batch& batch_for(std::size_t size);
-  void recycle(std::unique_ptr<batch> b);
+  void on_answer(const connection_ptr& c, const frame& f);
   void drop_connection();
   void fail(failure why);
   void retry();
@@ -99,11 +99,8 @@ class tcp_link : public std::enable_shared_from_this<tcp_link> {
   std::uint64_t timer_turn_ = 0;  // tells a timer that was armed anew from one that had already fired
   std::unique_ptr<asio::ip::tcp::resolver> resolver_;  // made only for host names
   connection_ptr connection_;
-  std::deque<std::unique_ptr<batch>> queue_;
-  std::unique_ptr<batch> spare_;
-  std::size_t queued_bytes_ = 0;
-  std::size_t queued_messages_ = 0;
-  bool full_ = false;  // said so; until the queue is half empty
+  outbox queue_;
+  std::chrono::steady_clock::time_point joining_until_{};  // says "guest" in its hello until then
   bool stopped_ = false;
   std::chrono::milliseconds backoff_;
   std::uint64_t random_;

@@ -17,8 +17,8 @@ namespace detail {
 inline constexpr std::uint32_t hello_magic = 0x4E4D4643;  // "CFMN" as bytes
 
 // The reasons a refusal can carry, by their number on the wire (the index). Never reordered.
-inline constexpr errc refusal_reasons[] = {errc::bad_frame, errc::wrong_cluster, errc::wrong_node,
-                                           errc::unknown_peer, errc::protocol_mismatch};
+inline constexpr errc refusal_reasons[] = {errc::bad_frame,    errc::wrong_cluster,     errc::wrong_node,
+                                           errc::unknown_peer, errc::protocol_mismatch, errc::busy};
 
 // Appends a frame around what `write_body` appends, then fills in length and checksum.
 template <class F>
@@ -173,7 +173,7 @@ CONFMAN_DECL void append_hello_frame(frame_kind kind, const hello& h, gather_buf
     basic_writer<gather_buffer> a(out);
     a(detail::hello_magic, h.newest_version,
       h.oldest_version);  // this prefix stays the same in every version
-    a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address);
+    a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address, h.guest);
   });
 }
 
@@ -196,7 +196,7 @@ CONFMAN_DECL result<hello> decode_hello(std::string_view body) {
     return failure(errc::bad_frame,
                    "no confman hello: check that the address and port are those of a member");
   if (h.oldest_version > protocol_version || h.newest_version < oldest_protocol_version) return h;
-  a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address);
+  a(h.cluster, h.group, h.from, h.to, h.incarnation, h.address, h.guest);
   if (!a.ok()) return a.error(errc::bad_frame, "hello");  // bytes that follow are a newer version's
   return h;
 }
@@ -229,10 +229,10 @@ CONFMAN_DECL failure check_hello(const hello& theirs, const hello_expectation& o
   if (ours.peer && theirs.from != ours.peer)
     return {errc::wrong_node, "node " + to_text(theirs.from) + " answers at " + where + ", where node " +
                                   to_text(ours.peer) + " was expected: correct the members' addresses"};
-  if (theirs.to != ours.self || theirs.from == ours.self)
+  if (theirs.to != ours.self || theirs.from == ours.self || !theirs.from)
     return {errc::wrong_node, who + " wants to talk to node " + to_text(theirs.to) + ", but this is node " +
                                   to_text(ours.self) + ": correct the members' addresses or ids"};
-  if (!ours.peer_known)
+  if (!ours.peer_known && !theirs.guest)
     return {errc::unknown_peer, who + " is not a member that node " + to_text(ours.self) +
                                     " knows: add it to the cluster first, or stop it"};
   return {};

@@ -3,6 +3,7 @@
 #include <asio/post.hpp>
 
 #include "confman/transport/loopback_transport.hpp"
+#include "confman/wire/message_codec.hpp"
 
 namespace confman {
 
@@ -20,6 +21,7 @@ CONFMAN_DECL void loopback_endpoint::stop() {
     const std::lock_guard lock(mutex_);
     open_ = false;
     dropped.swap(queue_);
+    bulk_bytes_.clear();
     unreachable_.clear();
   }
   // One of the handlers may be running right now: they are destroyed after it.
@@ -30,9 +32,22 @@ CONFMAN_DECL void loopback_endpoint::stop() {
 CONFMAN_DECL bool loopback_endpoint::post(message&& m) {
   const std::lock_guard lock(mutex_);
   if (!open_ || queue_.size() >= max_queued_messages) return false;
+  if (lane_of(m.body) == lane::bulk) {
+    const std::size_t size = encoded_message_size(m);
+    std::size_t& queued = bulk_bytes_[m.from];
+    if (size > default_max_bulk_bytes - queued) return true;
+    queued += size;
+  }
   queue_.push_back(std::move(m));
   schedule_locked();
   return true;
+}
+
+CONFMAN_DECL std::size_t loopback_endpoint::bulk_room(node_id sender) {
+  const std::lock_guard lock(mutex_);
+  if (!open_) return 0;
+  const auto it = bulk_bytes_.find(sender);
+  return default_max_bulk_bytes - (it == bulk_bytes_.end() ? 0 : it->second);
 }
 
 CONFMAN_DECL void loopback_endpoint::post_unreachable(node_id peer) {
@@ -55,6 +70,7 @@ CONFMAN_DECL void loopback_endpoint::deliver() {
     const std::lock_guard lock(mutex_);
     scheduled_ = false;
     messages.swap(queue_);
+    bulk_bytes_.clear();
     unreachable.swap(unreachable_);
   }
   const auto handlers = handlers_;  // a handler may call stop(), which empties handlers_
@@ -127,6 +143,11 @@ CONFMAN_DECL void loopback_transport::send(message&& m) {
   const node_id to = m.to;
   const auto receiver = network_.route(self_, to);
   if (!receiver || !receiver->post(std::move(m))) endpoint_->post_unreachable(to);
+}
+
+CONFMAN_DECL std::size_t loopback_transport::bulk_room(node_id peer) const {
+  const auto receiver = network_.route(self_, peer);
+  return receiver ? receiver->bulk_room(self_) : 0;
 }
 
 }  // namespace confman

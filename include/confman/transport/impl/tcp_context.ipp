@@ -97,6 +97,13 @@ CONFMAN_DECL void tune_socket(tcp_socket& socket, std::chrono::milliseconds dead
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
   close_on_exec(socket.native_handle());
+#if defined(TCP_NOTSENT_LOWAT)
+  // Bytes that aren't on their way yet; those that are don't count, so it costs no throughput on long links.
+  const int unsent = 256 * 1024;
+  (void)::setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof unsent);
+#else
+  socket.set_option(asio::socket_base::send_buffer_size(512 * 1024), ignored);
+#endif
 #if defined(TCP_USER_TIMEOUT)
   // Without it a connection cut by a partition lives on for 15 minutes and retries ever more rarely, so that
   // the peer stays away long after the network has healed.

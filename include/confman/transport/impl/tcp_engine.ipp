@@ -6,10 +6,14 @@
 #include <asio/post.hpp>
 #include <cerrno>
 #include <utility>
+#include <variant>
 
 #include "confman/transport/detail/tcp_engine.hpp"
+#include "confman/wire/message_codec.hpp"
 
 namespace confman::detail {
+
+inline constexpr std::size_t smallest_bulk_lane = max_snapshot_piece_bytes + 1024;
 
 CONFMAN_DECL tcp_engine::tcp_engine(asio::any_io_executor executor, tcp_options options)
     : context_(std::make_shared<tcp_context>(std::move(executor), std::move(options))),
@@ -22,6 +26,10 @@ CONFMAN_DECL failure tcp_engine::listen() {
   if (options.max_frame_bytes < max_greeting_bytes || options.max_frame_bytes > std::size_t{1} << 31)
     return {errc::bad_option, "tcp_options.max_frame_bytes is " + std::to_string(options.max_frame_bytes) +
                                   ": it must be from 4096 to 2^31"};
+  if (options.max_bulk_bytes < smallest_bulk_lane)
+    return {errc::bad_option, "tcp_options.max_bulk_bytes is " + std::to_string(options.max_bulk_bytes) +
+                                  ": it must be at least " + std::to_string(smallest_bulk_lane) +
+                                  ", for one piece of a snapshot"};
   for (const auto& [peer, text] : options.peers) {
     if (peer == options.self) continue;
     result<host_port> address = parse_address(text);
@@ -110,6 +118,7 @@ CONFMAN_DECL void tcp_engine::stop() {
     if (const auto session = weak.lock()) session->close();
   sessions_.clear();
   context_->incoming.clear();
+  context_->guests.clear();
   context_->stop();
 }
 
@@ -117,6 +126,11 @@ CONFMAN_DECL void tcp_engine::send(message&& m) {
   if (stopped_ || !context_->running()) return;
   const auto it = links_.find(m.to);
   if (it == links_.end()) {
+    if (const auto guest = context_->guests.find(m.to);
+        guest != context_->guests.end() && std::holds_alternative<join_response>(m.body)) {
+      if (const auto session = guest->second.lock()) session->send_answer(m);
+      return;
+    }
     context_->report(
         {errc::unknown_peer, "a message to node " + std::to_string(m.to.value()) +
                                  " was dropped: its address is not known here; add it as a peer"});
@@ -144,8 +158,12 @@ CONFMAN_DECL failure tcp_engine::add_peer(node_id peer, const std::string& addre
   known = *std::move(parsed);
   if (!context_->running() || (same && links_.count(peer) != 0)) return {};
   context_->known.insert(peer);
+  close_session(context_->guests, peer);  // it comes back as a member
   std::shared_ptr<tcp_link>& link = links_[peer];
-  if (link) link->stop();
+  if (link) {
+    link->stop();
+    context_->unreachable(peer);  // what was queued for the old address is lost
+  }
   link = std::make_shared<tcp_link>(context_, peer, known);
   link->start();
   return {};
@@ -158,15 +176,26 @@ CONFMAN_DECL void tcp_engine::remove_peer(node_id peer) {
     it->second->stop();
     links_.erase(it);
   }
-  if (const auto it = context_->incoming.find(peer); it != context_->incoming.end()) {
-    if (const auto session = it->second.lock()) session->close();
-    context_->incoming.erase(it);
-  }
+  close_session(context_->incoming, peer);
+  close_session(context_->guests, peer);
+}
+
+CONFMAN_DECL void tcp_engine::close_session(std::map<node_id, std::weak_ptr<tcp_session>>& place,
+                                            node_id peer) {
+  const auto it = place.find(peer);
+  if (it == place.end()) return;
+  if (const auto session = it->second.lock()) session->close();
+  place.erase(it);
+}
+
+CONFMAN_DECL std::size_t tcp_engine::bulk_room(node_id peer) const noexcept {
+  const auto it = links_.find(peer);
+  return it != links_.end() ? it->second->bulk_room() : 0;
 }
 
 CONFMAN_DECL bool tcp_engine::connected(node_id peer) const noexcept {
   const auto it = links_.find(peer);
-  return it != links_.end() && it->second->up();
+  return it != links_.end() && it->second->member();
 }
 
 CONFMAN_DECL void tcp_engine::accept() {

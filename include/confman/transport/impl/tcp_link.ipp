@@ -13,11 +13,15 @@
 
 namespace confman::detail {
 
+// How long after its last join request a node comes as a guest where it isn't known.
+inline constexpr std::chrono::seconds joining_lasts{10};
+
 CONFMAN_DECL tcp_link::tcp_link(std::shared_ptr<tcp_context> context, node_id peer, host_port address)
     : context_(std::move(context)),
       peer_(peer),
       address_(std::move(address)),
       timer_(context_->executor),
+      queue_(context_->options),
       backoff_(context_->options.backoff_min),
       random_(context_->options.seed ^ (peer.value() * 0x9E3779B97F4A7C15u) ^
               context_->options.self.value()) {}
@@ -46,51 +50,27 @@ CONFMAN_DECL void tcp_link::send(const message& m) {
                                                  std::to_string(options.max_frame_bytes)});
     return context_->unreachable(peer_);
   }
-  if (!connection_) return context_->unreachable(peer_);
-  if (queued_messages_ >= options.max_queued_messages || queued_bytes_ + size > options.max_queued_bytes) {
-    if (std::exchange(full_, true)) return;
-    context_->report({errc::busy, "the queue to " + name() + " is full with " +
-                                      std::to_string(queued_messages_) + " messages and " +
-                                      std::to_string(queued_bytes_) +
-                                      " bytes: messages are dropped until the peer or the network keeps up"});
-    return context_->unreachable(peer_);
-  }
-  batch& b = batch_for(size);
-  const std::size_t before = b.bytes.size();
-  append_message_frame(m, b.bytes);
-  ++b.messages;
-  ++queued_messages_;
-  queued_bytes_ += b.bytes.size() - before;
+  const bool joining = std::holds_alternative<join_request>(m.body);
+  if (joining) joining_until_ = std::chrono::steady_clock::now() + joining_lasts;
+  if (!connection_ || (connection_->guest && !joining)) return context_->unreachable(peer_);  // invariant 3
+  if (queue_.push(m, size) != outbox::pushed::full) return;
+  const lane l = lane_of(m.body);
+  if (l == lane::bulk) return;  // its sender paces itself by bulk_room()
+  context_->report({errc::busy, "the queue to " + name() + " is full with " +
+                                    std::to_string(queue_.messages(l)) + " messages and " +
+                                    std::to_string(queue_.bytes(l)) +
+                                    " bytes: messages are dropped until the peer or the network keeps up"});
+  context_->unreachable(peer_);
 }
 
 CONFMAN_DECL void tcp_link::flush() {
-  if (up() && !connection_->in_flight && !queue_.empty()) write_next();
-}
-
-// The batch to append a frame of about `size` bytes to.
-CONFMAN_DECL tcp_link::batch& tcp_link::batch_for(std::size_t size) {
-  if (!queue_.empty()) {
-    batch& last = *queue_.back();
-    if (last.bytes.size() + size <= max_batch_bytes && last.bytes.pieces() < max_batch_pieces) return last;
-  }
-  queue_.push_back(spare_ ? std::move(spare_) : std::make_unique<batch>());
-  return *queue_.back();
-}
-
-CONFMAN_DECL void tcp_link::recycle(std::unique_ptr<batch> b) {
-  queued_messages_ -= b->messages;
-  queued_bytes_ -= b->bytes.size();
-  b->bytes.clear();
-  b->messages = 0;
-  if (!spare_) spare_ = std::move(b);
-  if (queued_messages_ <= context_->options.max_queued_messages / 2 &&
-      queued_bytes_ <= context_->options.max_queued_bytes / 2)
-    full_ = false;
+  if (up() && !connection_->writing && !queue_.empty()) write_next();
 }
 
 CONFMAN_DECL void tcp_link::connect() {
   if (stopped_) return;
   const auto c = connection_ = std::make_shared<connection>(context_->executor);
+  c->guest = std::chrono::steady_clock::now() < joining_until_;
   arm(context_->options.connect_timeout, [this] {
     fail({errc::timed_out, name() + " did not answer within " +
                                std::to_string(context_->options.connect_timeout.count()) +
@@ -122,7 +102,9 @@ CONFMAN_DECL void tcp_link::on_connect(const connection_ptr& c, std::error_code 
   if (c != connection_) return;
   if (error) return fail({error, "can't connect to " + name() + ": " + error.message()});
   tune_socket(c->socket, context_->options.dead_peer_timeout);
-  append_hello_frame(frame_kind::hello, context_->greeting(peer_), c->greeting);
+  hello mine = context_->greeting(peer_);
+  mine.guest = c->guest;
+  append_hello_frame(frame_kind::hello, mine, c->greeting);
   c->buffers.clear();
   c->greeting.for_each_piece(
       {}, [&](std::string_view piece) { c->buffers.emplace_back(piece.data(), piece.size()); });
@@ -134,7 +116,8 @@ CONFMAN_DECL void tcp_link::on_connect(const connection_ptr& c, std::error_code 
   read(c);
 }
 
-// After the welcome nothing should arrive, but a pending read notices at once when the peer goes away.
+// After the welcome nothing arrives but answers to a guest; and a pending read notices at once when the peer
+// goes away.
 CONFMAN_DECL void tcp_link::read(const connection_ptr& c) {
   const auto spans = c->reader.prepare();
   const std::array<asio::mutable_buffer, 2> buffers{asio::buffer(spans[0].data(), spans[0].size()),
@@ -150,46 +133,65 @@ CONFMAN_DECL void tcp_link::on_read(const connection_ptr& c, std::error_code err
   c->reader.commit(size);
   frame f;
   while (c->reader.next(f)) {
-    on_frame(*c, f);
+    on_frame(c, f);
     if (c != connection_) return;
   }
   if (c->reader.error()) return fail({errc::bad_frame, name() + ": " + c->reader.error().what});
   read(c);
 }
 
-CONFMAN_DECL void tcp_link::on_frame(connection& c, const frame& f) {
+CONFMAN_DECL void tcp_link::on_frame(const connection_ptr& c, const frame& f) {
   if (f.kind == frame_kind::refusal) {
     const result<refusal> why = decode_refusal(f.body);
     if (!why) return fail({why.error().code, name() + ": " + why.error().what});
     return fail({why->code, name() + " refused this connection: " + why->text});
   }
-  if (f.kind != frame_kind::welcome || c.up)
+  if (f.kind == frame_kind::message && c->up && c->guest) return on_answer(c, f);
+  if (f.kind != frame_kind::welcome || c->up)
     return fail({errc::bad_frame, name() + " sent an unexpected frame of kind " +
                                       std::to_string(static_cast<int>(f.kind)) +
                                       ": do both run the same version?"});
   const result<hello> theirs = decode_hello(f.body);
   if (!theirs) return fail({theirs.error().code, name() + ": " + theirs.error().what});
-  on_welcome(c, *theirs);
+  on_welcome(*c, *theirs);
+}
+
+// What a member says to a guest comes back on the guest's own connection: it knows no address of it that it
+// should trust.
+CONFMAN_DECL void tcp_link::on_answer(const connection_ptr& c, const frame& f) {
+  result<message> m = decode_message(f.body);
+  if (!m) return fail({m.error().code, name() + ": " + m.error().what});
+  if (!std::holds_alternative<join_response>(m->body) || m->from != peer_ ||
+      m->to != context_->options.self || m->cluster != context_->cluster || m->incarnation != c->theirs)
+    return fail({errc::bad_frame, name() + " sent a guest something else than its answer"});
+  context_->deliver(*std::move(m));
+  context_->end_batch();
 }
 
 CONFMAN_DECL void tcp_link::on_welcome(connection& c, const hello& theirs) {
   const std::string where = address_.host + ":" + std::to_string(address_.port);
   hello_expectation ours{context_->cluster, context_->options.self, peer_, true, where};
   if (failure wrong = check_hello(theirs, ours)) return fail(std::move(wrong));
+  if (theirs.guest && !c.guest)
+    return fail({errc::bad_frame, name() + " takes this node for a guest, though it came as a member"});
   ++timer_turn_;
   timer_.cancel();
   c.up = true;
+  c.guest = theirs.guest;
+  c.theirs = theirs.incarnation;
   c.up_since = std::chrono::steady_clock::now();
   flush();
 }
 
 CONFMAN_DECL void tcp_link::write_next() {
   const connection_ptr c = connection_;
-  c->in_flight = std::move(queue_.front());
-  queue_.pop_front();
+  c->in_flight = queue_.take();
+  c->writing = true;
   c->buffers.clear();
-  c->in_flight->bytes.for_each_piece(
-      {}, [&](std::string_view piece) { c->buffers.emplace_back(piece.data(), piece.size()); });
+  for (const auto& batch : c->in_flight)
+    if (batch)
+      batch->bytes.for_each_piece(
+          {}, [&](std::string_view piece) { c->buffers.emplace_back(piece.data(), piece.size()); });
   // The condition is here because Asio's default would cut the write into system calls of 64 KiB.
   asio::async_write(
       c->socket, buffer_view(c->buffers.data(), c->buffers.size()),
@@ -198,21 +200,19 @@ CONFMAN_DECL void tcp_link::write_next() {
 }
 
 CONFMAN_DECL void tcp_link::on_written(const connection_ptr& c, std::error_code error) {
-  if (c != connection_) return;  // drop_connection() has already counted its batch out
+  if (c != connection_) return;  // drop_connection() has already counted its portion out
   if (error) return fail({error, "can't send to " + name() + ": " + error.message()});
-  recycle(std::move(c->in_flight));
+  c->writing = false;
+  queue_.give_back(std::move(c->in_flight));
   flush();
 }
 
 CONFMAN_DECL void tcp_link::drop_connection() {
   if (const connection_ptr c = std::exchange(connection_, nullptr)) {
     std::error_code ignored;
-    c->socket.close(ignored);  // the batch in flight stays with the connection until its handler has run
+    c->socket.close(ignored);  // the portion in flight stays with the connection until its handler has run
   }
   queue_.clear();
-  queued_bytes_ = 0;
-  queued_messages_ = 0;
-  full_ = false;
 }
 
 // The connection is lost, with all that was queued. After a life of some length the next try comes soon.

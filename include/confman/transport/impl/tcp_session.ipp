@@ -4,7 +4,9 @@
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
 #include <asio/write.hpp>
+#include <iterator>
 #include <utility>
+#include <variant>
 
 #include "confman/transport/detail/tcp_session.hpp"
 #include "confman/wire/message_codec.hpp"
@@ -73,15 +75,41 @@ CONFMAN_DECL void tcp_session::on_hello(const frame& f) {
   ours.peer_known = context_->known.count(theirs->from) != 0;
   ours.where = where_;
   if (failure wrong = check_hello(*theirs, ours)) return refuse(wrong);
+  guest_ = !ours.peer_known;
+  if (guest_ && context_->guests.count(theirs->from) == 0 && !room_for_guest())
+    return refuse({errc::busy, "node " + std::to_string(theirs->from.value()) + " at " + where_ +
+                                   " wants to join, but " + std::to_string(context_->options.max_guests) +
+                                   " others do so already: try again later"});
   admit(*std::move(theirs));
+}
+
+CONFMAN_DECL bool tcp_session::room_for_guest() {
+  auto& guests = context_->guests;
+  for (auto it = guests.begin(); it != guests.end();) {
+    const auto session = it->second.lock();
+    it = session && !session->closed() ? std::next(it) : guests.erase(it);
+  }
+  return guests.size() < context_->options.max_guests;
 }
 
 CONFMAN_DECL void tcp_session::admit(hello theirs) {
   peer_ = std::move(theirs);
   admitted_ = true;
   timer_.cancel();
-  // A peer sends on one connection: an older one is left over from before it lost touch, or restarted.
-  std::weak_ptr<tcp_session>& current = context_->incoming[peer_.from];
+  take_place(guest_ ? context_->guests : context_->incoming);
+  if (guest_)
+    expect_question();
+  else
+    reader_.resize(context_->options.max_frame_bytes, read_bytes);
+  hello mine = context_->greeting(peer_.from);
+  mine.guest = guest_;
+  append_hello_frame(frame_kind::welcome, mine, answer_);
+  answer(false);
+}
+
+// A peer sends on one connection: an older one is left over from before it lost touch, or restarted.
+CONFMAN_DECL void tcp_session::take_place(std::map<node_id, std::weak_ptr<tcp_session>>& place) {
+  std::weak_ptr<tcp_session>& current = place[peer_.from];
   if (const auto older = current.lock(); older && !older->closed()) {
     if (older->peer_.incarnation != peer_.incarnation)
       context_->report({errc::wrong_incarnation, "two data directories speak as node " +
@@ -91,9 +119,14 @@ CONFMAN_DECL void tcp_session::admit(hello theirs) {
     older->close();
   }
   current = weak_from_this();
-  reader_.resize(context_->options.max_frame_bytes, read_bytes);
-  append_hello_frame(frame_kind::welcome, context_->greeting(peer_.from), answer_);
-  answer(false);
+}
+
+// A guest that asks nothing for a while has to leave.
+CONFMAN_DECL void tcp_session::expect_question() {
+  timer_.expires_after(context_->options.guest_timeout);
+  timer_.async_wait([self = shared_from_this(), turn = ++timer_turn_](std::error_code error) {
+    if (!error && turn == self->timer_turn_) self->close();
+  });
 }
 
 CONFMAN_DECL void tcp_session::refuse(const failure& why) {
@@ -105,15 +138,24 @@ CONFMAN_DECL void tcp_session::refuse(const failure& why) {
 
 // then_close: closes once the answer is out, so that the other side gets to read it.
 CONFMAN_DECL void tcp_session::answer(bool then_close) {
+  answering_ = true;
   answer_bytes_ = answer_.str();
+  answer_.clear();
   asio::async_write(socket_, asio::buffer(answer_bytes_),
                     [self = shared_from_this(), then_close](std::error_code error, std::size_t) {
+                      self->answering_ = false;
                       if (error) return self->close();
                       if (!then_close || self->closed_) return;
                       std::error_code ignored;
                       self->socket_.shutdown(tcp_socket::shutdown_send,
                                              ignored);  // hello_timeout ends the rest
                     });
+}
+
+CONFMAN_DECL void tcp_session::send_answer(const message& m) {
+  if (closed_ || answering_) return;  // the guest repeats its question
+  append_message_frame(m, answer_);
+  answer(false);
 }
 
 CONFMAN_DECL void tcp_session::on_message_frame(const frame& f) {
@@ -126,6 +168,11 @@ CONFMAN_DECL void tcp_session::on_message_frame(const frame& f) {
                                               std::to_string(m->from.value()) + " to " +
                                               std::to_string(m->to.value()) + "): it was dropped"});
     return;
+  }
+  if (guest_) {
+    if (!std::holds_alternative<join_request>(m->body))
+      return fail({errc::unknown_peer, "a guest may only ask to join"});
+    expect_question();
   }
   context_->deliver(*std::move(m));
 }

@@ -46,5 +46,8 @@ CONFMAN_DECL std::uint16_t tcp_transport::port() const noexcept {
 CONFMAN_DECL bool tcp_transport::connected(node_id peer) const noexcept {
   return engine_->connected(peer);
 }
+CONFMAN_DECL std::size_t tcp_transport::bulk_room(node_id peer) const noexcept {
+  return engine_->bulk_room(peer);
+}
 
 }  // namespace confman

@@ -122,21 +122,35 @@ void wire_fields(A& a, refused& m) {
 }
 template <class A>
 void wire_fields(A&, timeout_now&) {}
-template <class A>
-void wire_fields(A& a, snapshot_piece& m) {
+template <class Sink>
+void wire_fields(basic_writer<Sink>& a, snapshot_piece& m) {
   a(m.at, m.digest, m.total, m.offset, m.bytes);
+}
+inline void wire_fields(bounded_reader& a, snapshot_piece& m) {
+  a(m.at, m.digest, m.total, m.offset, m.bytes);
+  if (m.bytes.size() > max_snapshot_piece_bytes) a.fail("a piece of a snapshot is too long");
+  if (m.offset > m.total || m.bytes.size() > m.total - m.offset)
+    a.fail("a piece of a snapshot reaches beyond its end");
 }
 template <class A>
 void wire_fields(A& a, snapshot_piece_response& m) {
   a(m.at, m.digest, m.next, m.installed);
 }
+// Only a reader judges.
+template <class A>
+void check_address(A& a, const std::string& address) {
+  if constexpr (std::is_same_v<A, bounded_reader>)
+    if (address.size() > max_address_bytes) a.fail("an address is too long");
+}
 template <class A>
 void wire_fields(A& a, join_request& m) {
   a(m.address, m.as_learner, m.priority);
+  check_address(a, m.address);
 }
 template <class A>
 void wire_fields(A& a, join_response& m) {
   a(m.status, m.code, m.leader, m.leader_address);
+  check_address(a, m.leader_address);
 }
 template <class A>
 void wire_fields(A& a, forward_request& m) {
@@ -160,6 +174,38 @@ void wire_fields(basic_writer<Sink>& a, append_request& m) {
 
 inline constexpr std::size_t entry_row_bytes = 8 + 1 + 4;
 
+// The lengths in a table of entry rows that was checked to hold them.
+class entry_lengths {
+ public:
+  explicit entry_lengths(std::string_view rows) noexcept : rows_(rows) {}
+  [[nodiscard]] std::size_t count() const noexcept { return rows_.size() / entry_row_bytes; }
+  [[nodiscard]] std::size_t operator[](std::size_t i) const noexcept {
+    return load_integer<std::uint32_t>(rows_.data() + (i + 1) * entry_row_bytes - 4);
+  }
+
+ private:
+  std::string_view rows_;
+};
+
+// Takes the payloads, which follow each other: as slices where decode_message() says so, else as copies.
+inline void take_payloads(bounded_reader& a, const entry_lengths& lengths, std::vector<entry>& entries) {
+  const auto thrifty = [&](std::size_t i) { return a.slice_is_thrifty(lengths[i], shared_block_bytes); };
+  const auto small = [&](std::size_t i) { return lengths[i] <= shared_block_bytes / 4 && !thrifty(i); };
+  for (std::size_t i = 0; i < entries.size() && a.ok();) {
+    if (!small(i)) {
+      entries[i].payload = thrifty(i) ? a.take_shared(lengths[i]) : a.take_copy(lengths[i]);
+      ++i;
+      continue;
+    }
+    std::size_t end = i, size = 0;
+    while (end < entries.size() && small(end) && size + lengths[end] <= shared_block_bytes)
+      size += lengths[end++];
+    const shared_bytes block = shared_bytes::copy(a.take(size));
+    if (!a.ok()) return;
+    for (std::size_t at = 0; i < end; at += lengths[i], ++i) entries[i].payload = block.slice(at, lengths[i]);
+  }
+}
+
 inline void wire_fields(bounded_reader& a, append_request& m) {
   chain_hash last_hash;
   a(m.previous, m.previous_hash, m.commit, last_hash);
@@ -167,8 +213,10 @@ inline void wire_fields(bounded_reader& a, append_request& m) {
   if (m.previous.index.value() > std::numeric_limits<std::uint64_t>::max() - count)
     a.fail("the log index overflows");
   if (!a.ok()) return;
-  bounded_reader rows(a.take(count * entry_row_bytes));
+  const std::string_view table = a.take(count * entry_row_bytes);
   m.entries.resize(count);
+  take_payloads(a, entry_lengths(table), m.entries);
+  bounded_reader rows(table);
   log_index index = m.previous.index;
   chain_hash hash = m.previous_hash;
   for (entry& e : m.entries) {
@@ -177,9 +225,8 @@ inline void wire_fields(bounded_reader& a, append_request& m) {
     if (!rows.ok()) a.fail("an entry has an unknown type");
     if (e.term.value() >> 56 != 0)
       a.fail("an entry's term is 2^56 or more");  // the chain hash takes 56 bits of it
-    e.index = ++index;
-    e.payload = a.take_shared(length);
     if (!a.ok()) return;
+    e.index = ++index;
     e.hash = hash = extend_chain(hash, e.term, static_cast<std::uint8_t>(e.type), e.payload.view());
   }
   if (hash != last_hash) a.fail("the chain hash of the last entry differs from the one sent");
@@ -252,7 +299,9 @@ CONFMAN_DECL result<message> decode_message(const shared_bytes& body) {
 }
 
 CONFMAN_DECL result<message> decode_message(std::string_view body) {
-  if (!body.empty() && detail::carries_payload(static_cast<std::uint8_t>(body.front())))
+  // Up to this size all payloads may share the copy; above it they are copied one by one.
+  if (!body.empty() && body.size() <= shared_block_bytes &&
+      detail::carries_payload(static_cast<std::uint8_t>(body.front())))
     return decode_message(shared_bytes::copy(body));
   bounded_reader a(body);
   return detail::read_message(a);
