@@ -22,6 +22,8 @@
 #include "confman/core/impl/configuration_log.ipp"
 #include "confman/core/impl/election.ipp"
 #include "confman/core/impl/joint_change.ipp"
+#include "confman/core/impl/leadership.ipp"
+#include "confman/core/impl/membership.ipp"
 #include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
 #include "confman/core/impl/replication.ipp"
