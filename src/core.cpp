@@ -5,6 +5,7 @@
 #include "confman/core/entry.hpp"
 #include "confman/core/hard_state.hpp"
 #include "confman/core/ids.hpp"
+#include "confman/core/joint_change.hpp"
 #include "confman/core/log_view.hpp"
 #include "confman/core/message.hpp"
 #include "confman/core/progress.hpp"
@@ -20,6 +21,9 @@
 
 #include "confman/core/impl/configuration_log.ipp"
 #include "confman/core/impl/election.ipp"
+#include "confman/core/impl/joint_change.ipp"
+#include "confman/core/impl/leadership.ipp"
+#include "confman/core/impl/membership.ipp"
 #include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
 #include "confman/core/impl/replication.ipp"

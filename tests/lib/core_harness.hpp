@@ -98,6 +98,7 @@ class test_node {
     options.seed = id;
     options.heartbeat_ticks = 3;
     options.election_ticks = 10;
+    options.first_election_by_majority = true;  // most tests answer for one voter only
     if (change) change(options);
     restart();
   }

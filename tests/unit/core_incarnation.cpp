@@ -26,8 +26,9 @@ TEST_CASE("a message from nobody, from ourselves, to another or from no member i
   test_node node(1, voters(3));
   CHECK(node.receive(0, 9, heartbeat{}) == errc::unknown_peer);
   CHECK(node.receive(1, 9, heartbeat{}) == errc::unknown_peer);
-  CHECK(node.receive(7, 9, heartbeat{}) == errc::unknown_peer);
-  CHECK(node.receive(7, 9, vote_request{{term_t(8), log_index(5)}}) == errc::unknown_peer);
+  CHECK(node.receive(7, 9, vote_response{true}) == errc::unknown_peer);
+  CHECK(node.receive(7, 9, append_ok{log_index(5)}) == errc::unknown_peer);
+  CHECK(node.receive(7, 9, stale_term{}) == errc::unknown_peer);
   message m{test_cluster, test_group, node_id(2), node_id(3), incarnation_of(2), term_t(9), heartbeat{}};
   CHECK(node->step(std::move(m)) == errc::unknown_peer);
   CHECK(node->term() == term_t(0));

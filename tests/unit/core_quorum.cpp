@@ -108,15 +108,15 @@ TEST_CASE("votes: the first answer of a node stands, and only voters count") {
   votes answers;
   const configuration members = voters(3);
   answers.record(node_id(1), incarnation_of(1), true);
-  CHECK(answers.count(members) == vote_result::pending);
+  CHECK(answers.count(members, true) == vote_result::pending);
   answers.record(node_id(1), incarnation_of(1), true);
   answers.record(node_id(9), incarnation_of(9), true);
-  CHECK(answers.count(members) == vote_result::pending);
+  CHECK(answers.count(members, true) == vote_result::pending);
   answers.record(node_id(2), incarnation_of(2), false);
   answers.record(node_id(2), incarnation_id(5), true);  // a second data directory under the same id
-  CHECK(answers.count(members) == vote_result::pending);
+  CHECK(answers.count(members, true) == vote_result::pending);
   CHECK(answers.of(node_id(2))->incarnation == incarnation_of(2));
   CHECK(answers.of(node_id(3)) == nullptr);
   answers.record(node_id(3), incarnation_of(3), false);
-  CHECK(answers.count(members) == vote_result::lost);
+  CHECK(answers.count(members, true) == vote_result::lost);
 }

@@ -28,11 +28,13 @@ struct member {
 // Invariants:
 //   1. `incoming` is not empty once a cluster runs; each list is sorted by id, without duplicates.
 //   2. `outgoing` is empty unless the configuration is joint (thesis, 4.3): then a majority of both decides.
+//      `auto_leave` is false unless joint.
 //   3. a learner is in neither voter list; an id has one incarnation, address and priority wherever it
 //   appears.
 //   4. `learners_next` holds only ids in `outgoing`, and is empty unless joint: voters that become learners
 //   when
-//      the joint configuration is left.
+//      the joint configuration is left. None of them is in `incoming`.
+// check_configuration (joint_change.hpp) checks them.
 struct configuration {
   std::vector<member> incoming;
   std::vector<member> outgoing;

@@ -2,6 +2,7 @@
 // (thesis, 4.1).
 #pragma once
 
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -30,6 +31,13 @@ class configuration_log {
 
   [[nodiscard]] const configuration& effective() const noexcept { return history_.back().second; }
   [[nodiscard]] log_index effective_index() const noexcept { return history_.back().first; }
+
+  // The last one at or before `index` and its place: with the commit index, the committed one.
+  [[nodiscard]] const std::pair<log_index, configuration>& at_or_before(log_index index) const noexcept {
+    auto it = history_.rbegin();
+    while (it->first > index && std::next(it) != history_.rend()) ++it;
+    return *it;
+  }
 
   void append(log_index at, configuration members) { history_.emplace_back(at, std::move(members)); }
   void truncate_from(log_index from) {

@@ -4,10 +4,12 @@
 
 #include <deque>
 #include <optional>
+#include <span>
 #include <variant>
 #include <vector>
 
 #include "confman/core/configuration_log.hpp"
+#include "confman/core/joint_change.hpp"
 #include "confman/core/log_view.hpp"
 #include "confman/core/progress.hpp"
 #include "confman/core/random.hpp"
@@ -34,8 +36,9 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 // Which role handles which message; everything else is ignored on purpose (o):
 //
 //                        follower   pre-candidate   candidate   leader
-//   pre_vote_request        x             x             x          x   refused by who hears a leader, or is
-//   one pre_vote_response       o             x             o          o vote_request            x x x x
+//   pre_vote_request        x             x             x          x   (1)
+//   pre_vote_response       o             x             o          o
+//   vote_request            x             x             x          x   (1)
 //   vote_response           o             o             x          o
 //   append_request          x       x, as follower  x, as follower  errc::two_leaders
 //   append_ok/_reject       o             o             o          x
@@ -43,9 +46,12 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //   heartbeat_response      o             o             o          x
 //   read_index_request      o             o             o          x
 //   read_index_response     x             o             o          o
+//   timeout_now             x             o             o          o   from the leader of the term only
 //   stale_term              only its term counts, and that is compared before dispatch
 //   refused                 x             x             x          x   remembered, see refused_by()
-//   forward_*               not the core's: the runtime takes them
+//   forward_*, join_*       not the core's: the runtime takes them
+//
+//   (1) refused by who hears a leader, or is one, unless that leader asked for the election (transfer)
 //
 // Invariants, checked by check_invariants() after every input:
 //   1. stable <= last; applied <= commit <= last.
@@ -85,6 +91,40 @@ class raft_core {
   CONFMAN_DECL void applied(log_index index);
   // The transport lost what it had for this peer: find out where it stands.
   CONFMAN_DECL void unreachable(node_id peer);
+
+  // --- membership ---
+
+  struct change_proposed {
+    failure error;  // nothing happened, and why
+    version at;     // where the configuration that begins the change will be if it commits
+  };
+  // Leader: appends the configuration that begins this change: a joint one when more than one voter changes,
+  // else the new one itself (thesis, 4.1, 4.3). The way out of a joint one is proposed by whoever leads once
+  // it is committed. Errors: not_leader; busy (leadership is being transferred, or the log's tail is full);
+  // change_in_flight (an uncommitted configuration is in the log, a joint one isn't left yet, or nothing of
+  // this term is committed yet: Ongaro 2015); learner_behind (a learner to be promoted is silent, not bound
+  // to a data directory yet, or behind by more than options.promotion_lag entries); those of enter_joint().
+  CONFMAN_DECL change_proposed propose_change(std::span<const member_change> changes);
+  // Where the effective configuration stands in the log; 0: the bootstrap one.
+  [[nodiscard]] log_index members_at() const noexcept { return configurations_.effective_index(); }
+  // The effective configuration is joint, or not known to be committed.
+  [[nodiscard]] bool change_under_way() const noexcept {
+    return members().joint() || members_at() > state_.commit;
+  }
+
+  // --- leadership ---
+
+  // Leader: hands over to voter `to`; 0: to the best one, of the highest priority, then of the highest match,
+  // among those heard lately and, as far as there are any, close behind. Until it has taken over, or one
+  // election timeout has passed, proposals and changes of members are refused with errc::busy (thesis, 3.10).
+  // To ourselves: nothing to do. While one is under way to another: replaced. Errors: not_leader;
+  // not_a_member: no such voter.
+  CONFMAN_DECL std::error_code transfer_leadership(node_id to);
+  // To whom leadership is being transferred; 0: to nobody.
+  [[nodiscard]] CONFMAN_DECL node_id transferring_to() const noexcept;
+  // A leader steps down at once, in its term, and lets others go first: its own next campaign waits for an
+  // additional election timeout. Others: nothing.
+  CONFMAN_DECL void resign();
 
   // --- output ---
 
@@ -126,6 +166,9 @@ class raft_core {
     std::vector<progress> peers;  // sorted by id, self included
     read_rounds rounds;
     std::uint32_t quorum_elapsed = 0;
+    std::uint32_t priority_elapsed = 0;  // since the election, or since priorities were last looked at
+    node_id transfer_to;                 // gone with the role: a step-down leaves nothing in progress
+    std::uint32_t transfer_elapsed = 0;
     [[nodiscard]] progress* find(node_id id) noexcept {
       for (progress& p : peers)
         if (p.id == id) return &p;
@@ -153,7 +196,7 @@ class raft_core {
   std::error_code handle(const message& m, refused& body);
   std::error_code handle(const message&, forward_request&) { return {}; }
   std::error_code handle(const message&, forward_response&) { return {}; }
-  std::error_code handle(const message&, timeout_now&) { return {}; }
+  std::error_code handle(const message& m, timeout_now& body);
   std::error_code handle(const message&, snapshot_piece&) { return {}; }
   std::error_code handle(const message&, snapshot_piece_response&) { return {}; }
   std::error_code handle(const message&, join_request&) { return {}; }
@@ -162,7 +205,7 @@ class raft_core {
   // elections
   void become_follower(term_t term, node_id leader);
   void become_pre_candidate();
-  void become_candidate();
+  void become_candidate(bool transfer);
   void become_leader(const votes& granted);
   void tick_leader(leader_role& self);
   std::error_code accept_leader(const message& m);
@@ -173,7 +216,6 @@ class raft_core {
   // replication
   void append(entry_type type, shared_bytes payload);
   std::error_code append_from(const append_request& body, log_index& match);
-  void bind_incarnation(progress& peer, incarnation_id incarnation);
   void commit_to(log_index index);
   [[nodiscard]] bool lacks_acknowledged(log_index commit) const noexcept;
   void advance_commit(leader_role& self);
@@ -182,6 +224,29 @@ class raft_core {
   std::size_t send_append(progress& peer);
   void send_heartbeats(leader_role& self);
   [[nodiscard]] bool replication_due(const progress& peer) const noexcept;
+
+  // membership
+  void append_configuration(configuration next);
+  void follow_configuration();
+  void follow_commit();
+  void note_directory(progress& peer, incarnation_id incarnation, bool acknowledges);
+  void bind_answered();
+  [[nodiscard]] bool founding() const noexcept { return members_at() == log_index{}; }
+  [[nodiscard]] vote_result count(const votes& answers) const;
+  [[nodiscard]] failure refuse_change(std::span<const member_change> changes) const;
+  [[nodiscard]] failure refuse_promotion(const member_change& change) const;
+  [[nodiscard]] bool close_behind(const progress& peer) const noexcept;
+  [[nodiscard]] const member* own_vote() const noexcept;
+  [[nodiscard]] bool removed_for_good() const noexcept;
+
+  // leadership
+  [[nodiscard]] bool may_campaign() const noexcept;
+  void miss_leader();
+  void push_transfer(leader_role& self);
+  void tick_transfer(leader_role& self);
+  void tick_priority(leader_role& self);
+  [[nodiscard]] node_id best_successor(const leader_role& self, unsigned above_priority) const;
+  [[nodiscard]] std::uint32_t priority_delay() const noexcept;
 
   // reads
   void begin_reads();
@@ -235,6 +300,8 @@ class raft_core {
 
 #if !defined(CONFMAN_COMPILED)
 #include "confman/core/impl/election.ipp"
+#include "confman/core/impl/leadership.ipp"
+#include "confman/core/impl/membership.ipp"
 #include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
 #include "confman/core/impl/replication.ipp"

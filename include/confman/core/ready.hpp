@@ -58,6 +58,15 @@ struct raft_options {
   std::size_t max_uncommitted_bytes = 256 << 20;
   std::size_t max_pending_reads = 1 << 16;
   std::size_t max_apply_entries = 4096;  // in one ready, so that a long replay doesn't silence a node
+  std::uint64_t promotion_lag = 256;     // entries that a learner may be behind and still become a voter
+  // A leader looks this often, and not before it has led so long, for a voter of a higher priority to hand
+  // over to; rounded up to whole election_ticks. 0: never.
+  std::uint32_t priority_check_ticks = 300;
+  // The first election of a cluster needs the vote of every bootstrap voter, so that a wiped data directory
+  // can't pass for a new one (docs/adr/0002). True: a majority will do. Only for a cluster that is started
+  // for the first time with some of its members down; from then on a member that is wiped together with the
+  // loss of another one can cost committed entries.
+  bool first_election_by_majority = false;
 };
 
 }  // namespace confman

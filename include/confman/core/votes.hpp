@@ -1,6 +1,7 @@
 // The answers to one campaign.
 #pragma once
 
+#include <algorithm>
 #include <map>
 #include <optional>
 
@@ -25,11 +26,32 @@ class votes {
     return it == answers_.end() ? nullptr : &it->second;
   }
 
-  [[nodiscard]] vote_result count(const configuration& members) const {
-    return count_votes(members, [this](const member& m) -> std::optional<bool> {
-      const answer* a = of(m.id);
-      return a ? std::optional<bool>(a->granted) : std::nullopt;
+  // What the answers amount to. A grant for an id that isn't bound to a data directory yet may come from one
+  // that was wiped and has forgotten what it promised. It counts only when every voter grants, so that whoever
+  // holds a committed entry is asked, or when `trusting` (docs/adr/0002).
+  [[nodiscard]] vote_result count(const configuration& members, bool trusting) const {
+    if (unanimous(members)) return vote_result::won;
+    const bool refused = std::any_of(answers_.begin(), answers_.end(), [&](const auto& a) {
+      return members.is_voter(a.first) && !a.second.granted;
     });
+    return count_votes(members, [&](const member& m) -> std::optional<bool> {
+      const answer* a = of(m.id);
+      if (!a) return std::nullopt;
+      if (!a->granted) return false;
+      if (m.incarnation) return m.incarnation == a->incarnation;
+      return trusting ? std::optional<bool>(true) : refused ? std::optional<bool>(false) : std::nullopt;
+    });
+  }
+
+  // Every voter granted, each by the data directory it is bound to, if it is bound.
+  [[nodiscard]] bool unanimous(const configuration& members) const {
+    const auto granted = [this](const member& m) {
+      const answer* a = of(m.id);
+      return a && a->granted && (!m.incarnation || m.incarnation == a->incarnation);
+    };
+    return !members.incoming.empty() &&
+           std::all_of(members.incoming.begin(), members.incoming.end(), granted) &&
+           std::all_of(members.outgoing.begin(), members.outgoing.end(), granted);
   }
 
  private:

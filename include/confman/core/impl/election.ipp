@@ -8,7 +8,8 @@ CONFMAN_DECL void raft_core::reset_election_timer() {
   election_elapsed_ = 0;
   // Randomised so that split votes are rare and resolved quickly (paper, 5.2).
   election_timeout_ =
-      options_.election_ticks + static_cast<std::uint32_t>(random_.below(options_.election_ticks));
+      options_.election_ticks + static_cast<std::uint32_t>(random_.below(options_.election_ticks)) +
+      priority_delay();
 }
 
 // Within the minimum election timeout after hearing from a leader, or being one that a quorum answers, a node
@@ -39,13 +40,15 @@ CONFMAN_DECL void raft_core::become_pre_candidate() {
   reset_election_timer();
   auto& self = role_.emplace<pre_candidate_role>();
   self.answers.record(options_.self, options_.incarnation, true);
-  if (self.answers.count(members()) == vote_result::won) return become_candidate();
+  if (count(self.answers) == vote_result::won) return become_candidate(false);
   for (const node_id id : members().ids())
     if (id != options_.self && members().is_voter(id))
       send(id, pre_vote_request{state_.term + 1, log_.last()});
 }
 
-CONFMAN_DECL void raft_core::become_candidate() {
+// `transfer`: the leader asked for it, so those who hear that leader may vote, too.
+CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
+  release_reads();
   ++state_.term;
   state_.vote = options_.self;
   leader_ = node_id{};
@@ -57,7 +60,7 @@ CONFMAN_DECL void raft_core::become_candidate() {
     if (id == options_.self)
       send_when_durable(id, vote_response{true});
     else
-      send_when_durable(id, vote_request{log_.last()});
+      send_when_durable(id, vote_request{log_.last(), transfer});
   }
 }
 
@@ -65,49 +68,46 @@ CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
   CONFMAN_ASSERT(!is_leader(), "a leader is not elected twice in a term");
   leader_ = options_.self;
   heartbeat_elapsed_ = 0;
-  auto& self = role_.emplace<leader_role>();
-  configuration members_now = members();
+  role_.emplace<leader_role>();
+  follow_configuration();
+  // The first entry of a term commits all before it (paper, 5.4.2, figure 8). That of the first leader also
+  // binds the data directories that elected it: nothing is ever committed before a majority is bound. Later
+  // ones bind only if all voters are with them: else another leader's log could bind an id to another
+  // directory at the same time, see bind_answered().
+  configuration next = members();
   bool bound = false;
-  for (auto* list : {&members_now.incoming, &members_now.outgoing}) {
-    for (member& m : *list) {
-      const votes::answer* answer = granted.of(m.id);
-      if (m.incarnation || !answer || !answer->granted) continue;
-      m.incarnation = answer->incarnation;
-      bound = true;
+  if (founding() || granted.unanimous(next)) {
+    for (auto* list : {&next.incoming, &next.outgoing, &next.learners_next}) {
+      for (member& m : *list) {
+        const votes::answer* answer = granted.of(m.id);
+        if (m.incarnation || !answer || !answer->granted) continue;
+        m.incarnation = answer->incarnation;
+        bound = true;
+      }
     }
   }
-  for (const node_id id : members_now.ids()) {
-    progress p;
-    p.id = id;
-    p.next = log_.last_index() + 1;
-    p.recently_active = true;  // a new leader has one election timeout to find its quorum
-    p.incarnation = members_now.find_member(id)->incarnation;
-    if (id == options_.self) p.match = writes_.stable();
-    self.peers.push_back(std::move(p));
-  }
-  // The first entry of a term commits all before it (paper, 5.4.2, figure 8). In the first term of a cluster
-  // it also binds the data directories that elected this leader: nothing is ever committed before a majority
-  // is bound.
-  if (bound) {
-    append(entry_type::configuration, encode_configuration(members_now));
-    configurations_.append(log_.last_index(), std::move(members_now));
-  } else {
+  if (bound)
+    append_configuration(std::move(next));
+  else
     append(entry_type::noop, {});
-  }
-  send_heartbeats(self);
+  send_heartbeats(*as_leader());
 }
 
 CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
+  tick_transfer(self);
+  if (!is_leader()) return;
   // Check-quorum (thesis, 6.2): a leader that a majority doesn't answer steps down, so that clients look
-  // elsewhere.
+  // elsewhere. In a joint configuration both majorities must answer; learners never count, nor does a leader
+  // that is no voter.
   if (++self.quorum_elapsed < options_.election_ticks) return;
   self.quorum_elapsed = 0;
   const bool reached = count_votes(members(), [&](const member& m) {
                          const progress* p = self.find(m.id);
                          return std::optional<bool>(m.id == options_.self || (p && p->recently_active));
                        }) == vote_result::won;
-  for (progress& p : self.peers) p.recently_active = false;
-  if (!reached) become_follower(state_.term, node_id{});
+  for (progress& p : self.peers) p.was_active = std::exchange(p.recently_active, false);
+  if (!reached) return become_follower(state_.term, node_id{});
+  tick_priority(self);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_request& body) {
@@ -120,9 +120,9 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_respon
   auto* self = std::get_if<pre_candidate_role>(&role_);
   if (!self || body.campaign_term != state_.term + 1) return {};
   self->answers.record(m.from, m.incarnation, body.granted);
-  switch (self->answers.count(members())) {
+  switch (count(self->answers)) {
     case vote_result::won:
-      become_candidate();
+      become_candidate(false);
       break;
     case vote_result::lost:
       become_follower(state_.term, node_id{});
@@ -152,7 +152,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_response& 
   auto* self = std::get_if<candidate_role>(&role_);
   if (!self) return {};
   self->answers.record(m.from, m.incarnation, body.granted);
-  switch (self->answers.count(members())) {
+  switch (count(self->answers)) {
     case vote_result::won: {
       const votes granted = std::move(self->answers);
       become_leader(granted);

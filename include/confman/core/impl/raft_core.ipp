@@ -46,14 +46,32 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
   reset_election_timer();
 }
 
+namespace detail {
+
+// What is taken from an id that isn't in our configuration, because the sender may have a newer one:
+//   - from a leader: members learn of a new configuration from it, and one that is being removed leads on
+//     until its removal is committed, when its followers have already struck it off (thesis, 4.2.2);
+//   - from a candidate: in {1,2,3,4} of which we know only {1,2,3}, with leader 1 gone, 4 may be the only one
+//     that can win, as its log is the longest, and it needs our vote. Such a vote is safe, since it promises
+//     no more than one to a member: it goes to a log at least as new as ours, once per term, and which votes
+//     decide is the business of the candidate's configuration. A removed server that keeps campaigning gets
+//     refusals: by pre-vote while we hear a leader, and by its log once we have newer entries.
+// Answers are not: we ask members only.
+[[nodiscard]] inline bool heard_from_strangers(const message_body& body) noexcept {
+  return std::holds_alternative<append_request>(body) || std::holds_alternative<heartbeat>(body) ||
+         std::holds_alternative<commit_notice>(body) || std::holds_alternative<snapshot_piece>(body) ||
+         std::holds_alternative<timeout_now>(body) || std::holds_alternative<pre_vote_request>(body) ||
+         std::holds_alternative<vote_request>(body);
+}
+
+}  // namespace detail
+
 CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
   if (m.cluster != options_.cluster || m.group != options_.group) return errc::wrong_cluster;
   if (m.to != options_.self || m.from == options_.self || !m.from) return errc::unknown_peer;
   if (m.term > highest_term) return errc::bad_command;
   const member* sender = members().find_member(m.from);
-  // Members learn of a new configuration from its leader, whom the old one may not know (thesis, 4.2.2).
-  const bool from_leader = std::holds_alternative<append_request>(m.body);
-  if (!sender) return from_leader ? std::error_code{} : errc::unknown_peer;
+  if (!sender) return detail::heard_from_strangers(m.body) ? std::error_code{} : errc::unknown_peer;
   if (sender->incarnation && sender->incarnation != m.incarnation) {
     if (!std::holds_alternative<refused>(m.body)) send(m.from, refused{sender->incarnation});
     return errc::wrong_incarnation;
@@ -78,7 +96,7 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
     // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't
     // need (leader stickiness: thesis, 4.2.3).
     if (pre_vote) return true;
-    if (vote && hears_leader()) return false;
+    if (vote && hears_leader() && !std::get<vote_request>(m.body).transfer) return false;
     become_follower(m.term, node_id{});
     return true;
   }
@@ -113,17 +131,19 @@ CONFMAN_DECL void raft_core::tick() {
   if (leader_role* self = as_leader()) {
     tick_leader(*self);
   } else if (election_elapsed_ >= election_timeout_) {
-    if (members().is_voter(options_.self))
+    if (may_campaign())
       become_pre_candidate();
     else
-      reset_election_timer();
+      miss_leader();
   }
   if (heartbeat_elapsed_ >= options_.heartbeat_ticks) {
     heartbeat_elapsed_ = 0;
-    if (leader_role* self = as_leader())
+    if (leader_role* self = as_leader()) {
       send_heartbeats(*self);
-    else
+      push_transfer(*self);  // the request may have been lost
+    } else {
       retry_reads();
+    }
   }
   check_invariants();
 }

@@ -6,6 +6,7 @@ namespace confman {
 
 CONFMAN_DECL raft_core::proposed raft_core::propose(shared_bytes command) {
   if (!is_leader()) return {errc::not_leader, {}};
+  if (transferring_to()) return {errc::busy, {}};
   const std::size_t waiting = static_cast<std::size_t>(log_.last_index() - state_.commit);
   if (waiting >= options_.max_uncommitted_entries || uncommitted_bytes_ >= options_.max_uncommitted_bytes)
     return {errc::busy, {}};
@@ -88,14 +89,17 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body
   progress* peer = self ? self->find(m.from) : nullptr;
   if (!peer || body.match > log_.last_index()) return peer ? errc::bad_command : std::error_code{};
   peer->recently_active = true;
-  bind_incarnation(*peer, m.incarnation);
+  note_directory(*peer, m.incarnation, true);
   peer->verify = false;
   const bool news = body.match > peer->match;
   if (news) peer->match = body.match;
   peer->window.acknowledged(peer->match);
   if (peer->state == progress_state::probe && body.match + 1 >= peer->next) peer->become_replicate();
   if (peer->next <= peer->match) peer->next = peer->match + 1;
-  if (news) advance_commit(*self);
+  if (!news) return {};
+  bind_answered();
+  if (self->transfer_to == m.from) push_transfer(*self);
+  advance_commit(*self);
   return {};
 }
 
@@ -104,6 +108,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   progress* peer = self ? self->find(m.from) : nullptr;
   if (!peer) return {};
   peer->recently_active = true;
+  note_directory(*peer, m.incarnation, false);
   // Late or repeated: what is known to match stays matched, and a probe is only answered by its own
   // rejection.
   if (body.rejected <= peer->match) return {};
@@ -113,20 +118,6 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   const log_index next = std::min(agreeing.index + 1, body.rejected);
   peer->become_probe(next);
   return {};
-}
-
-// The first data directory that speaks for an id is bound to it by an entry in the log; its acknowledgements
-// count from then on. This changes no set of voters, so it needs none of the care that a membership change
-// needs.
-CONFMAN_DECL void raft_core::bind_incarnation(progress& peer, incarnation_id incarnation) {
-  if (peer.incarnation || !incarnation) return;
-  peer.incarnation = incarnation;
-  configuration next = members();
-  for (auto* list : {&next.incoming, &next.outgoing, &next.learners})
-    for (member& m : *list)
-      if (m.id == peer.id) m.incarnation = incarnation;
-  append(entry_type::configuration, encode_configuration(next));
-  configurations_.append(log_.last_index(), std::move(next));
 }
 
 CONFMAN_DECL void raft_core::commit_to(log_index index) {
@@ -143,7 +134,10 @@ CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
     const progress* p = self.find(m.id);
     return p && p->incarnation && p->incarnation == m.incarnation ? p->match : log_index{};
   });
-  if (index > state_.commit && log_.term_at(index) == state_.term) commit_to(index);
+  if (index > state_.commit && log_.term_at(index) == state_.term) {
+    commit_to(index);
+    follow_commit();  // may end this role
+  }
 }
 
 CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcept {
