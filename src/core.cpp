@@ -27,4 +27,5 @@
 #include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
 #include "confman/core/impl/replication.ipp"
+#include "confman/core/impl/snapshots.ipp"
 #include "confman/impl/error.ipp"

@@ -122,9 +122,52 @@ class test_node {
     ready work = core_->take_ready(storage_idle);
     for (message& m : work.messages) sent.push_back(std::move(m));
     if (!work.write.empty()) writing.push_back(std::move(work.write));
-    for (log_index i = work.apply_first; i <= work.apply_last; ++i) applied.push_back(core_->log().at(i));
+    for (log_index i = work.apply_first; i <= work.apply_last; ++i) apply(core_->log().at(i));
     if (work.apply_last >= work.apply_first) core_->applied(work.apply_last);
     for (const read_answer& answer : work.reads) answers.push_back(answer);
+    for (const node_id peer : work.snapshots_wanted) snapshots_wanted.push_back(peer);
+    for (const entry_fetch& fetch : work.fetches) fetches.push_back(fetch);
+  }
+
+  // A snapshot of the state machine as it is becomes durable; all of the log but its last `tail` entries
+  // before it is released.
+  void compact(std::uint64_t tail = 0) {
+    const snapshot_meta meta = core_->describe_snapshot();
+    store(meta, machine);
+    const std::uint64_t kept = std::min(tail, meta.at.index.value());
+    core_->compacted(meta, meta.at.index + 1 - kept);
+  }
+  // A snapshot sent by another node becomes durable, as the newest one or not at all.
+  bool store(const snapshot_meta& meta, std::uint64_t state) {
+    if (disk.snapshot && disk.snapshot->at.index >= meta.at.index) return false;
+    disk.snapshot = meta;
+    stored_machine = state;
+    return true;
+  }
+  bool install(const snapshot_meta& meta, std::uint64_t state) {
+    store(meta, state);
+    if (!core_->install(meta)) return false;
+    machine = state;
+    applied.clear();
+    return true;
+  }
+
+  // What the disk holds of a range that the core asked for.
+  [[nodiscard]] std::vector<entry> read(const entry_fetch& fetch) const {
+    std::vector<entry> found;
+    std::size_t bytes = 0;
+    for (const entry& e : disk.entries) {
+      if (e.index < fetch.from || e.index > fetch.last) continue;
+      if (found.empty() && e.index != fetch.from) return {};
+      bytes += cost(e);
+      if (!found.empty() && bytes > fetch.max_bytes) break;
+      found.push_back(e);
+    }
+    return found;
+  }
+  void answer_fetches() {
+    for (const entry_fetch& fetch : std::exchange(fetches, {}))
+      core_->entries_fetched(fetch.peer, fetch.from, read(fetch));
   }
 
   // The oldest write in flight reaches the disk and is acknowledged. False when there is none.
@@ -172,12 +215,15 @@ class test_node {
     sent.clear();
     applied.clear();
     answers.clear();
+    snapshots_wanted.clear();
+    fetches.clear();
     core_.reset();
   }
 
   void restart() {
     ++disk.boot;
     options.boot = disk.boot;
+    machine = disk.snapshot ? stored_machine : 0;
     core_ = std::make_unique<raft_core>(options, bootstrap_, disk);
   }
 
@@ -210,15 +256,40 @@ class test_node {
   std::vector<message> sent;
   std::vector<entry> applied;
   std::vector<read_answer> answers;
+  std::vector<node_id> snapshots_wanted;
+  std::vector<entry_fetch> fetches;
+  std::uint64_t machine = 0;         // the state: a running hash of the commands applied
+  std::uint64_t stored_machine = 0;  // the state in the durable snapshot
 
  private:
+  void apply(const entry& e) {
+    applied.push_back(e);
+    if (e.type == entry_type::command)
+      machine = extend_chain(chain_hash(machine), term_t{}, 1, e.payload.view()).value();
+  }
+
   // The first `parts` of the three parts of a write reach the disk.
   void write(const write_batch& batch, int parts) {
+    if (parts > 0 && batch.reset) {
+      disk.entries.clear();
+      disk.base = batch.reset->at;
+      disk.base_hash = batch.reset->hash;
+    }
     if (parts > 0 && batch.truncate_from)
       while (!disk.entries.empty() && disk.entries.back().index >= *batch.truncate_from)
         disk.entries.pop_back();
     if (parts > 1) disk.entries.insert(disk.entries.end(), batch.entries.begin(), batch.entries.end());
     if (parts > 2 && batch.state) disk.state = *batch.state;
+    if (parts > 2 && batch.release_before) release(*batch.release_before);
+  }
+
+  void release(log_index before) {
+    while (!disk.entries.empty() && disk.entries.front().index < before) {
+      const entry& e = disk.entries.front();
+      disk.base = {e.term, e.index};
+      disk.base_hash = e.hash;
+      disk.entries.erase(disk.entries.begin());
+    }
   }
 
   configuration bootstrap_;
@@ -251,9 +322,11 @@ inline void lead(test_node& node, std::uint64_t voters_needed = 1) {
 // Several nodes and what is on its way between them.
 class test_cluster_of {
  public:
-  explicit test_cluster_of(std::uint64_t n, const test_node::tweak& change = {}) {
+  explicit test_cluster_of(std::uint64_t n, const test_node::tweak& change = {})
+      : test_cluster_of(n, voters(n), change) {}
+  test_cluster_of(std::uint64_t n, const configuration& bootstrap, const test_node::tweak& change = {}) {
     for (std::uint64_t i = 1; i <= n; ++i)
-      nodes_.emplace_back(std::make_unique<test_node>(i, voters(n), change));
+      nodes_.emplace_back(std::make_unique<test_node>(i, bootstrap, change));
   }
 
   [[nodiscard]] std::uint64_t size() const { return nodes_.size(); }
@@ -277,6 +350,9 @@ class test_cluster_of {
     for (auto& node : nodes_) {
       if (!node->running()) continue;
       node->pump();
+      node->answer_fetches();
+      for (const node_id peer : std::exchange(node->snapshots_wanted, {}))
+        if (cut_.count({node->id().value(), peer.value()}) == 0) transfers.push_back({node->id(), peer});
       for (message& m : node->sent)
         if (cut_.count({m.from.value(), m.to.value()}) == 0) wire.push_back(std::move(m));
       node->sent.clear();
@@ -284,6 +360,10 @@ class test_cluster_of {
   }
 
   void deliver_all() {
+    for (const auto& [from, to] : std::exchange(transfers, {})) {
+      test_node &source = (*this)[from.value()], &target = (*this)[to.value()];
+      if (source.running() && target.running()) target.install(*source.disk.snapshot, source.stored_machine);
+    }
     std::deque<message> now = std::exchange(wire, {});
     for (message& m : now)
       if (m.to.value() <= size() && (*this)[m.to.value()].running())
@@ -296,7 +376,7 @@ class test_cluster_of {
       collect();
       for (auto& node : nodes_)
         if (node->running()) node->persist();
-      if (wire.empty() && quiet()) return true;
+      if (wire.empty() && transfers.empty() && quiet()) return true;
       deliver_all();
     }
     return false;
@@ -336,6 +416,7 @@ class test_cluster_of {
   }
 
   std::deque<message> wire;
+  std::vector<std::pair<node_id, node_id>> transfers;  // snapshots on their way: from, to
 
  private:
   [[nodiscard]] bool quiet() const {

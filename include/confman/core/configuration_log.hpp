@@ -2,6 +2,7 @@
 // (thesis, 4.1).
 #pragma once
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 #include <vector>
@@ -25,27 +26,39 @@ namespace confman {
 // errc::snapshot_damaged when the bytes don't describe a snapshot.
 [[nodiscard]] CONFMAN_DECL result<snapshot_meta> decode_snapshot_meta(std::string_view bytes);
 
+// Invariant: sorted by place; the first one is committed, or the one that the cluster began with.
 class configuration_log {
  public:
+  using placed = std::pair<log_index, configuration>;
+
   configuration_log(log_index at, configuration initial) { history_.emplace_back(at, std::move(initial)); }
 
   [[nodiscard]] const configuration& effective() const noexcept { return history_.back().second; }
   [[nodiscard]] log_index effective_index() const noexcept { return history_.back().first; }
 
-  // The last one at or before `index` and its place: with the commit index, the committed one.
-  [[nodiscard]] const std::pair<log_index, configuration>& at_or_before(log_index index) const noexcept {
-    auto it = history_.rbegin();
-    while (it->first > index && std::next(it) != history_.rend()) ++it;
-    return *it;
-  }
-
   void append(log_index at, configuration members) { history_.emplace_back(at, std::move(members)); }
+  // The configuration in force at `index`, and where it stands. Precondition: not compacted beyond it.
+  [[nodiscard]] const placed& at(log_index index) const noexcept {
+    const auto after = std::partition_point(history_.begin(), history_.end(),
+                                            [index](const placed& p) { return p.first <= index; });
+    CONFMAN_ASSERT(after != history_.begin(), "the configuration at this place is forgotten");
+    return *std::prev(after);
+  }
+  // Forgets those that were replaced at or before `index`.
+  void compact_to(log_index index) {
+    history_.erase(history_.begin(), history_.begin() + (&at(index) - history_.data()));
+  }
+  // Begins anew with a snapshot's configuration.
+  void reset(log_index at, configuration members) {
+    history_.clear();
+    history_.emplace_back(at, std::move(members));
+  }
   void truncate_from(log_index from) {
     while (history_.size() > 1 && history_.back().first >= from) history_.pop_back();
   }
 
  private:
-  std::vector<std::pair<log_index, configuration>> history_;  // never empty
+  std::vector<placed> history_;  // never empty
 };
 
 }  // namespace confman

@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 
-#include "confman/core/ids.hpp"
+#include "confman/core/log_view.hpp"
 
 namespace confman {
 
@@ -61,20 +62,34 @@ struct progress {
   bool recently_active = false;
   bool was_active = false;      // in the check-quorum period before this one
   incarnation_id answered_by;   // not bound yet: the data directory whose acknowledgements `match` speaks of
+  // Entries that only the disk has are being read for this follower, from here on: one read at a time.
+  std::optional<log_index> fetching;
+  // The place before `next`, if it was learned from the disk.
+  std::optional<log_place> before;
+  std::uint32_t silent_ticks = 0;  // since it was last asked, without news
 
   void become_probe(log_index from) noexcept {
     state = progress_state::probe;
     next = from > match ? from : match + 1;
-    probe_sent = false;
-    verify = false;
-    window.clear();
+    forget_sent();
   }
   void become_replicate() noexcept {
     state = progress_state::replicate;
     next = match + 1;
+    forget_sent();
+  }
+  void become_snapshot() noexcept {
+    state = progress_state::snapshot;
+    forget_sent();
+  }
+
+ private:
+  void forget_sent() noexcept {
     probe_sent = false;
     verify = false;
     window.clear();
+    fetching.reset();
+    silent_ticks = 0;
   }
 };
 

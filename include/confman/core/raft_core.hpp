@@ -22,7 +22,8 @@
 namespace confman {
 
 // Whether a core can be made of it: errc::format_unsupported for a configuration entry that this build can't
-// read, which a newer one must have written.
+// read, which a newer one must have written; errc::log_damaged when entries were released and no snapshot
+// holds them, or the snapshot contradicts what was released.
 [[nodiscard]] CONFMAN_DECL failure check_recovered(const recovered_log& recovered);
 
 // No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.
@@ -58,11 +59,13 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //   2. term, commit and applied never go back.
 //   3. a leader has only entries of terms up to its own, and never truncates.
 //   4. at most one vote per term.
+//   5. what is not applied is in memory: base <= applied; what is not applied is not released.
 class raft_core {
  public:
   // A core that continues from what storage recovered; `bootstrap` is the configuration before the first
   // entry. Precondition: options are valid, check_recovered() found no failure, recovered.entries are
-  // consecutive from 1.
+  // consecutive from recovered.base on, and the state machine is what recovered.snapshot says: commit and
+  // applied begin there.
   CONFMAN_DECL raft_core(const raft_options& options, configuration bootstrap, recovered_log recovered);
 
   // --- inputs ---
@@ -125,6 +128,30 @@ class raft_core {
   // A leader steps down at once, in its term, and lets others go first: its own next campaign waits for an
   // additional election timeout. Others: nothing.
   CONFMAN_DECL void resign();
+
+  // --- snapshots and compaction ---
+
+  // A leader's snapshot is durable in this node's store and can be loaded (paper, figure 13). True: it is
+  // ahead of this log, and the state machine must be replaced by it before anything else is applied; log,
+  // commit and applied index and configuration are the snapshot's already; the leader is told once storage
+  // has done the same. False: there is nothing to load, since this log has the snapshot's last entry (what
+  // follows it is kept, and all up to it is committed now) or is ahead of it; the leader is told. Also false,
+  // without effect: it contradicts this log's hash, or a leader's own log.
+  [[nodiscard]] CONFMAN_DECL bool install(const snapshot_meta& meta);
+  // A snapshot as described is durable here. Entries before `keep_from`, at most meta.at.index + 1, are no
+  // longer needed, as far as they are applied: storage is told so in the next write. A follower that needs
+  // them gets the snapshot. Ignored when a later one is known.
+  CONFMAN_DECL void compacted(const snapshot_meta& meta, log_index keep_from);
+  // Answers ready.fetches: entries as read from disk, consecutive from `from`; none if they can't be read.
+  // Every fetch is to be answered; an answer that is not needed any more is ignored.
+  CONFMAN_DECL void entries_fetched(node_id peer, log_index from, std::vector<entry> entries);
+  // What was to bring a snapshot to this follower has ended, and it may not have arrived: the follower is
+  // asked where it stands, and named again in ready.snapshots_wanted if it still needs one.
+  CONFMAN_DECL void snapshot_failed(node_id peer);
+  // What a snapshot of the state machine as of applied() has to say. Precondition: applied() > 0.
+  [[nodiscard]] CONFMAN_DECL snapshot_meta describe_snapshot() const;
+  // The newest durable snapshot that this core was told of.
+  [[nodiscard]] const std::optional<snapshot_meta>& snapshot() const noexcept { return snapshot_; }
 
   // --- output ---
 
@@ -221,7 +248,9 @@ class raft_core {
   void advance_commit(leader_role& self);
   void replicate(leader_role& self);
   void send_appends(progress& peer);
-  std::size_t send_append(progress& peer);
+  void send_entries(progress& peer, const log_place& previous, std::vector<entry> entries);
+  [[nodiscard]] std::vector<entry> entries_for(const progress& peer) const;
+  [[nodiscard]] bool window_open(const progress& peer) const noexcept;
   void send_heartbeats(leader_role& self);
   [[nodiscard]] bool replication_due(const progress& peer) const noexcept;
 
@@ -247,6 +276,19 @@ class raft_core {
   void tick_priority(leader_role& self);
   [[nodiscard]] node_id best_successor(const leader_role& self, unsigned above_priority) const;
   [[nodiscard]] std::uint32_t priority_delay() const noexcept;
+
+  // snapshots and compaction
+  void recover_log(recovered_log& recovered);
+  void begin_at(const snapshot_meta& meta);
+  void acknowledge(log_index match);
+  void trim();
+  std::error_code skip_compacted(append_request& body);
+  [[nodiscard]] std::optional<log_place> place_before(const progress& peer) const;
+  void read_or_snapshot(progress& peer, log_index from);
+  void want_snapshot(progress& peer);
+  [[nodiscard]] bool is_of_log(log_index from, const std::vector<entry>& entries) const;
+  void ask_again(progress& peer);
+  void ask_silent_peers();
 
   // reads
   void begin_reads();
@@ -290,6 +332,11 @@ class raft_core {
   std::vector<read_answer> answered_reads_;
   std::vector<message> outbox_;
   std::deque<held_message> held_;  // promises that wait for the disk, in order
+  std::optional<snapshot_meta> snapshot_;
+  log_index stored_first_{1};             // what is before, storage may have freed
+  std::optional<log_place> stored_base_;  // the place before that, if its hash is known
+  std::vector<node_id> snapshots_wanted_;
+  std::vector<entry_fetch> fetches_;
   // what invariant 2 compares with
   term_t checked_term_;
   log_index checked_commit_;
@@ -305,4 +352,5 @@ class raft_core {
 #include "confman/core/impl/raft_core.ipp"
 #include "confman/core/impl/reads.ipp"
 #include "confman/core/impl/replication.ipp"
+#include "confman/core/impl/snapshots.ipp"
 #endif

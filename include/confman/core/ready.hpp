@@ -18,7 +18,7 @@ struct read_answer {
 };
 
 // Entries of the log, from `from` on, at most up to `last`, for one follower: as many as make `max_bytes`
-// (one larger entry still counts).
+// (one larger entry still counts). All of them are durable, committed and applied.
 struct entry_fetch {
   node_id peer;
   log_index from;
@@ -35,9 +35,11 @@ struct ready {
   log_index apply_first{1};
   log_index apply_last{0};
   std::vector<read_answer> reads;
-  // Followers that need entries which this log no longer holds: send them the newest snapshot.
+  // Followers that need entries which this log no longer holds: send them the newest snapshot. One that is
+  // being served already may be named again.
   std::vector<node_id> snapshots_wanted;
-  // Followers that need entries which are on disk only: read them, answer by entries_read().
+  // Followers that need entries which are on disk only: read them (away from this queue), answer
+  // each by entries_fetched().
   std::vector<entry_fetch> fetches;
 };
 
@@ -67,6 +69,9 @@ struct raft_options {
   // for the first time with some of its members down; from then on a member that is wiped together with the
   // loss of another one can cost committed entries.
   bool first_election_by_majority = false;
+  // Entries kept in memory for followers, see cost(). What is not applied or not durable yet stays whatever
+  // it costs.
+  std::size_t max_cached_bytes = 64 << 20;
 };
 
 }  // namespace confman

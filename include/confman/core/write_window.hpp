@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <utility>
 
 #include "confman/config.hpp"
 #include "confman/core/hard_state.hpp"
@@ -19,6 +20,8 @@ namespace confman {
 //                   a leader of term 3 truncates from 9 and appends another 9
 //   write 5 is acknowledged: only ..8 may now count as stable, the 9 in the log is a different entry
 //
+// A reset does the same to all of them: what they wrote is no longer the log.
+//
 // Invariants:
 //   1. stable <= handed <= last index of the log;
 //   2. writes in flight have increasing seq, all below next_seq.
@@ -33,14 +36,18 @@ class write_window {
 
   // Is there anything that storage hasn't been given? A moved commit index alone is not worth a write.
   [[nodiscard]] bool dirty(const log_view& log, const hard_state& state) const noexcept {
-    return truncate_from_ || log.last_index() > handed_ || state.term != handed_state_.term ||
+    return release_before_ || unsaved(log, state);
+  }
+  // The same, of what a promise may depend on.
+  [[nodiscard]] bool unsaved(const log_view& log, const hard_state& state) const noexcept {
+    return reset_ || truncate_from_ || log.last_index() > handed_ || state.term != handed_state_.term ||
            state.vote != handed_state_.vote;
   }
 
   // The write after which all that holds now is durable; nothing if it already is.
   [[nodiscard]] std::optional<write_seq> barrier(const log_view& log,
                                                  const hard_state& state) const noexcept {
-    if (dirty(log, state)) return next_seq_;
+    if (unsaved(log, state)) return next_seq_;
     if (!in_flight_.empty()) return in_flight_.back().seq;
     return std::nullopt;
   }
@@ -54,12 +61,27 @@ class write_window {
     for (write& w : in_flight_) w.last = std::min(w.last, from - 1);
   }
 
+  // The log was replaced by a snapshot that ends at `end`. Nothing of it counts as stable before storage has
+  // done the same.
+  void reset(const log_place& end) {
+    reset_ = log_reset{end.at, end.hash};
+    truncate_from_.reset();
+    release_before_.reset();
+    handed_ = end.at.index;
+    stable_ = log_index{};
+    for (write& w : in_flight_) w.last = log_index{};
+  }
+  // Entries before `index` are no longer needed.
+  void release(log_index index) { release_before_ = index; }
+
   [[nodiscard]] write_batch take(const log_view& log, const hard_state& state) {
     write_batch batch;
     batch.seq = next_seq_;
     ++next_seq_;
     batch.truncate_from = truncate_from_;
     truncate_from_.reset();
+    batch.reset = std::exchange(reset_, std::nullopt);
+    batch.release_before = std::exchange(release_before_, std::nullopt);
     batch.entries.reserve(static_cast<std::size_t>(log.last_index() - handed_));
     for (log_index i = handed_ + 1; i <= log.last_index(); ++i) batch.entries.push_back(log.at(i));
     if (state != handed_state_) batch.state = handed_state_ = state;
@@ -89,6 +111,8 @@ class write_window {
   log_index stable_;
   hard_state handed_state_;
   std::optional<log_index> truncate_from_;
+  std::optional<log_reset> reset_;
+  std::optional<log_index> release_before_;
   write_seq next_seq_{1};
   write_seq durable_;
   std::deque<write> in_flight_;

@@ -13,7 +13,7 @@ namespace confman {
 // is in its log alone may be the only one that can win, since the others' logs are shorter than its own
 // (thesis, 4.2.2). It doesn't count itself then.
 CONFMAN_DECL const member* raft_core::own_vote() const noexcept {
-  for (const configuration* c : {&members(), &configurations_.at_or_before(state_.commit).second}) {
+  for (const configuration* c : {&members(), &configurations_.at(state_.commit).second}) {
     const member* me = c->is_voter(options_.self) ? c->find_member(options_.self) : nullptr;
     if (me && (!me->incarnation || me->incarnation == options_.incarnation)) return me;
   }
@@ -162,7 +162,7 @@ CONFMAN_DECL void raft_core::note_directory(progress& peer, incarnation_id incar
 CONFMAN_DECL void raft_core::bind_answered() {
   leader_role& self = *as_leader();
   const bool founded_by_majority = options_.first_election_by_majority &&
-                                   configurations_.at_or_before(state_.commit).first == log_index{};
+                                   configurations_.at(state_.commit).first == log_index{};
   if (!leads_surely() && !founded_by_majority) return;
   configuration next = members();
   bool bound = false;

@@ -2,8 +2,6 @@
 
 #include <string>
 
-#include <string>
-
 #include "confman/core/raft_core.hpp"
 
 namespace confman {
@@ -15,6 +13,17 @@ CONFMAN_DECL failure check_recovered(const recovered_log& recovered) {
           errc::format_unsupported,
           "log entry " + std::to_string(e.index.value()) +
               " is a configuration that this version of confman can't read; start the version that wrote it"};
+  if (!recovered.base.index) return {};
+  const std::string gone = "log entries up to " + std::to_string(recovered.base.index.value()) +
+                           " were released to a snapshot, but ";
+  const std::string advice = "; restore the file, or clear the directory and let the node join anew";
+  if (!recovered.snapshot) return {errc::log_damaged, gone + "no readable snapshot is there" + advice};
+  const log_place held{recovered.snapshot->at, recovered.snapshot->hash};
+  if (held.at.index < recovered.base.index)
+    return {errc::log_damaged,
+            gone + "the newest readable snapshot ends at " + std::to_string(held.at.index.value()) + advice};
+  if (held.at.index == recovered.base.index && held != log_place{recovered.base, recovered.base_hash})
+    return {errc::log_damaged, gone + "the snapshot that ends there is of another log" + advice};
   return {};
 }
 
@@ -24,15 +33,9 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
       random_(options.seed),
       state_(recovered.state),
       configurations_(log_index(0), std::move(bootstrap)),
-      writes_(log_index(recovered.entries.size()), recovered.state),
+      writes_(recovered.base.index + recovered.entries.size(), recovered.state),
       follower_reads_(options.boot) {
-  for (entry& e : recovered.entries) {
-    if (e.type == entry_type::configuration)
-      if (auto members = decode_configuration(e.payload.view()))
-        configurations_.append(e.index, *std::move(members));
-    uncommitted_bytes_ += e.index > state_.commit ? cost(e) : 0;
-    log_.append(std::move(e));
-  }
+  recover_log(recovered);
   // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of
   // either, and no vote of that term was given: it would have been durable in a write before.
   if (log_.last().term > state_.term) {
@@ -40,9 +43,12 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
     state_.vote = node_id{};
   }
   // The commit hint may have reached the disk in a write whose entries another write's truncation voided.
-  state_.commit = std::min(state_.commit, log_.last_index());
+  state_.commit = std::max(applied_, std::min(state_.commit, log_.last_index()));
+  for (log_index i = state_.commit + 1; i <= log_.last_index(); ++i) uncommitted_bytes_ += cost(log_.at(i));
+  trim();
   checked_term_ = state_.term;
   checked_commit_ = state_.commit;
+  checked_applied_ = applied_;
   reset_election_timer();
 }
 
@@ -145,6 +151,7 @@ CONFMAN_DECL void raft_core::tick() {
       retry_reads();
     }
   }
+  ask_silent_peers();
   check_invariants();
 }
 
@@ -156,12 +163,16 @@ CONFMAN_DECL void raft_core::persisted(write_seq seq) {
     self->find(options_.self)->match = writes_.stable();
     advance_commit(*self);
   }
+  trim();
   check_invariants();
 }
 
 CONFMAN_DECL void raft_core::applied(log_index index) {
   CONFMAN_ASSERT(index <= apply_handed_, "the state machine applied what it was not given");
+  // What was handed out before a snapshot was installed is in the snapshot.
+  if (index <= applied_) return;
   applied_ = index;
+  trim();
   check_invariants();
 }
 
@@ -169,11 +180,13 @@ CONFMAN_DECL void raft_core::unreachable(node_id peer) {
   leader_role* self = as_leader();
   progress* p = self ? self->find(peer) : nullptr;
   if (p && p->state == progress_state::replicate) p->become_probe(p->match + 1);
+  if (p && p->state == progress_state::snapshot) ask_again(*p);
 }
 
 CONFMAN_DECL bool raft_core::has_ready(bool storage_idle) const {
   if (!outbox_.empty() || !answered_reads_.empty() || apply_handed_ < state_.commit || reads_due())
     return true;
+  if (!snapshots_wanted_.empty()) return true;
   if (storage_idle && writes_.dirty(log_, state_)) return true;
   if (const auto* self = std::get_if<leader_role>(&role_))
     for (const progress& p : self->peers)
@@ -193,6 +206,8 @@ CONFMAN_DECL ready raft_core::take_ready(bool storage_idle) {
   work.apply_last = apply_handed_;
   work.reads = std::move(answered_reads_);
   answered_reads_.clear();
+  work.snapshots_wanted = std::exchange(snapshots_wanted_, {});
+  work.fetches = std::exchange(fetches_, {});
   return work;
 }
 
@@ -249,6 +264,8 @@ CONFMAN_DECL void raft_core::check_invariants() {
   CONFMAN_ASSERT(writes_.stable() <= log_.last_index(), "stable <= last");
   CONFMAN_ASSERT(applied_ <= state_.commit && state_.commit <= log_.last_index(),
                  "applied <= commit <= last");
+  CONFMAN_ASSERT(log_.base().index <= applied_ && stored_first_ <= applied_ + 1,
+                 "what is not applied is kept");
   CONFMAN_ASSERT(state_.term >= checked_term_, "terms never go back");
   CONFMAN_ASSERT(state_.commit >= checked_commit_, "the commit index never goes back");
   CONFMAN_ASSERT(applied_ >= checked_applied_, "the applied index never goes back");

@@ -33,6 +33,8 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request&
       return {};
     }
   }
+  if (body.previous.index < log_.base().index)
+    if (const std::error_code error = skip_compacted(body)) return error;
   if (!log_.matches(body.previous)) {
     if (body.previous.index <= state_.commit) return errc::log_diverged;
     const log_index limit = std::min(body.previous.index, log_.last_index());
@@ -95,6 +97,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body
   if (news) peer->match = body.match;
   peer->window.acknowledged(peer->match);
   if (peer->state == progress_state::probe && body.match + 1 >= peer->next) peer->become_replicate();
+  if (peer->state == progress_state::snapshot && peer->match + 1 >= stored_first_) peer->become_replicate();
   if (peer->next <= peer->match) peer->next = peer->match + 1;
   if (!news) return {};
   bind_answered();
@@ -111,10 +114,10 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   note_directory(*peer, m.incarnation, false);
   // Late or repeated: what is known to match stays matched, and a probe is only answered by its own
   // rejection.
-  if (body.rejected <= peer->match) return {};
+  if (body.rejected <= peer->match || peer->state == progress_state::snapshot) return {};
   if (peer->state == progress_state::probe && body.rejected + 1 != peer->next) return {};
   // The follower names the last place that may agree from its side; ours may be earlier (paper, 5.3, end).
-  const version agreeing = log_.last_agreeing(body.hint);
+  const version agreeing = body.hint.index < log_.floor().index ? body.hint : log_.last_agreeing(body.hint);
   const log_index next = std::min(agreeing.index + 1, body.rejected);
   peer->become_probe(next);
   return {};
@@ -140,13 +143,15 @@ CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
   }
 }
 
+CONFMAN_DECL bool raft_core::window_open(const progress& peer) const noexcept {
+  return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
+}
+
 CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcept {
-  if (peer.id == options_.self) return false;
+  if (peer.id == options_.self || peer.state == progress_state::snapshot || peer.fetching) return false;
   if (peer.state == progress_state::probe) return !peer.probe_sent;
   if (peer.verify) return true;
-  if (peer.next <= log_.last_index())
-    return peer.window.count() < options_.max_window_appends &&
-           peer.window.bytes() < options_.max_window_bytes;
+  if (peer.next <= log_.last_index()) return window_open(peer);
   return peer.told_commit < std::min(state_.commit, peer.match);
 }
 
@@ -157,24 +162,16 @@ CONFMAN_DECL void raft_core::replicate(leader_role& self) {
 }
 
 CONFMAN_DECL void raft_core::send_appends(progress& peer) {
-  if (peer.state == progress_state::probe) {
-    send_append(peer);
-    peer.probe_sent = true;
-    return;
-  }
-  const bool window_open =
-      peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
-  if (peer.next <= log_.last_index() && window_open) {
+  const std::optional<log_place> previous = place_before(peer);
+  if (!previous) return read_or_snapshot(peer, peer.next - 1);
+  if (peer.state == progress_state::probe || (peer.next <= log_.last_index() && window_open(peer))) {
+    if (peer.next < log_.first_index()) return read_or_snapshot(peer, peer.next);
     peer.verify = false;
-    const std::size_t bytes = send_append(peer);
-    peer.next = std::get<append_request>(outbox_.back().body).entries.back().index + 1;
-    peer.window.sent(peer.next - 1, bytes);
+    send_entries(peer, *previous, entries_for(peer));
   } else if (peer.verify) {
     // An empty append at the end of what was sent: if anything before it was lost, it is rejected.
     peer.verify = false;
-    append_request probe{
-        {*log_.term_at(peer.next - 1), peer.next - 1}, *log_.hash_at(peer.next - 1), state_.commit, {}};
-    send(peer.id, std::move(probe));
+    send(peer.id, append_request{previous->at, previous->hash, state_.commit, {}});
   } else {
     // Nothing else is on its way: without this a follower's readers and watchers would wait for a heartbeat.
     peer.told_commit = std::min(state_.commit, peer.match);
@@ -182,23 +179,36 @@ CONFMAN_DECL void raft_core::send_appends(progress& peer) {
   }
 }
 
-// Sends the entries from peer.next on, as many as fit one message; returns their cost in bytes.
-CONFMAN_DECL std::size_t raft_core::send_append(progress& peer) {
-  const log_index previous = peer.next - 1;
-  append_request body{{*log_.term_at(previous), previous}, *log_.hash_at(previous), state_.commit, {}};
-  const std::size_t available = static_cast<std::size_t>(log_.last_index() - previous);
-  body.entries.reserve(std::min(available, options_.max_append_entries));
+// The entries in memory from peer.next on, as many as fit one message.
+CONFMAN_DECL std::vector<entry> raft_core::entries_for(const progress& peer) const {
+  std::vector<entry> entries;
+  const std::size_t available = static_cast<std::size_t>(log_.last_index() + 1 - peer.next);
+  entries.reserve(std::min(available, options_.max_append_entries));
   std::size_t bytes = 0;
-  for (log_index i = peer.next; i <= log_.last_index() && body.entries.size() < options_.max_append_entries;
-       ++i) {
+  for (log_index i = peer.next; i <= log_.last_index() && entries.size() < options_.max_append_entries; ++i) {
     const entry& e = log_.at(i);
-    if (!body.entries.empty() && bytes + cost(e) > options_.max_append_bytes) break;
+    if (!entries.empty() && bytes + cost(e) > options_.max_append_bytes) break;
     bytes += cost(e);
-    body.entries.push_back(e);
+    entries.push_back(e);
   }
-  peer.told_commit = std::min(state_.commit, previous + body.entries.size());
-  send(peer.id, std::move(body));
-  return bytes;
+  return entries;
+}
+
+CONFMAN_DECL void raft_core::send_entries(progress& peer, const log_place& previous,
+                                          std::vector<entry> entries) {
+  std::size_t bytes = 0;
+  for (const entry& e : entries) bytes += cost(e);
+  const log_index last = previous.at.index + entries.size();
+  peer.told_commit = std::min(state_.commit, last);
+  if (peer.state == progress_state::probe) {
+    peer.probe_sent = true;
+  } else {
+    peer.next = last + 1;
+    peer.window.sent(last, bytes);
+    // In memory it may be gone by the time that what follows it is sent.
+    if (!entries.empty()) peer.before = log_place{{entries.back().term, last}, entries.back().hash};
+  }
+  send(peer.id, append_request{previous.at, previous.hash, state_.commit, std::move(entries)});
 }
 
 CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
