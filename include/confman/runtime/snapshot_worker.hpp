@@ -1,0 +1,151 @@
+// What a group asks of its snapshot files, done by whichever thread has the time: take, load, send, receive.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "confman/map/snapshot_encoder.hpp"
+#include "confman/map/snapshot_loader.hpp"
+#include "confman/runtime/group_snapshots.hpp"
+#include "confman/storage/snapshot_store.hpp"
+
+namespace confman {
+
+// Between the map's stream of blocks and the store's files. Synchronous; one thread at a time, except cancel(). Its
+// address must not change while in use.
+template <file_system FileSystem>
+class snapshot_worker {
+ public:
+  snapshot_worker(std::shared_ptr<FileSystem> system, snapshot_store<FileSystem> store)
+      : system_(std::move(system)), store_(std::move(store)) {}
+  snapshot_worker(const snapshot_worker&) = delete;
+  snapshot_worker& operator=(const snapshot_worker&) = delete;
+
+  // Errors: those of snapshot_store::open().
+  [[nodiscard]] static result<std::unique_ptr<snapshot_worker>> open(std::shared_ptr<FileSystem> system,
+                                                                     const std::string& directory,
+                                                                     const snapshot_options& options) {
+    auto store = snapshot_store<FileSystem>::open(*system, directory, options);
+    if (!store) return store.error();
+    return std::make_unique<snapshot_worker>(std::move(system), *std::move(store));
+  }
+
+  // Any thread: what is under way ends soon, with errc::stopped.
+  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
+
+  [[nodiscard]] const snapshot_store<FileSystem>& store() const noexcept { return store_; }
+
+  // The newest snapshot, ready to be the state; nothing if there is none. Errors: snapshot_damaged, storage_failed.
+  [[nodiscard]] result<std::optional<loaded_snapshot>> load_newest() {
+    const snapshot_info* newest = store_.newest();
+    if (!newest) return std::optional<loaded_snapshot>();
+    result<loaded_snapshot> loaded = load(*newest);
+    if (!loaded) return loaded.error();
+    return std::optional<loaded_snapshot>(*std::move(loaded));
+  }
+
+  // Writes the captured state to a durable file. Errors: storage_failed (the node goes on without it), stopped.
+  [[nodiscard]] result<snapshot_file> take(map_capture&& state, const snapshot_meta& meta) {
+    auto writer = store_.begin(meta);
+    if (!writer) return writer.error();
+    snapshot_encoder encoder(std::move(state));
+    std::string block;
+    while (encoder.next(block)) {
+      if (cancelled()) return stopped();
+      if (failure f = writer->write(block)) return f;
+    }
+    const result<snapshot_info> made = writer->commit();
+    if (!made) return made.error();
+    return file_of(*made);
+  }
+
+  // A piece of the file that is being sent. The file stays readable when it is replaced by a newer one meanwhile.
+  [[nodiscard]] result<shared_bytes> read(const snapshot_read& what) {
+    if (!sending_ || sending_->digest() != what.file.digest || sending_->meta().at != what.file.at) {
+      auto opened = store_.read(what.file.at);
+      if (!opened) return opened.error();
+      sending_.emplace(*std::move(opened));
+      if (sending_->digest() != what.file.digest)
+        return failure(errc::snapshot_damaged, sending_->path() + " is not the snapshot it was");
+    }
+    shared_bytes::builder bytes(what.bytes);
+    const result<std::size_t> got = sending_->read_raw(what.offset, {bytes.data(), bytes.size()});
+    if (!got) return got.error();
+    if (*got != what.bytes)
+      return failure(errc::snapshot_damaged, sending_->path() + " ends at offset " +
+                                                 std::to_string(what.offset + *got) + ", before its end");
+    return std::move(bytes).freeze();
+  }
+
+  // Adds a piece to the file that is being received; the last one completes, verifies and loads it.
+  [[nodiscard]] result<snapshot_received_piece> receive(const snapshot_write& piece) {
+    if (!receiving_ || !(receiving_file_ == piece.file)) {
+      receiving_.reset();
+      auto begun = store_.receive(piece.file.at, piece.file.digest, piece.file.bytes);
+      if (!begun) return begun.error();
+      receiving_.emplace(*std::move(begun));
+      receiving_file_ = piece.file;
+    }
+    if (piece.offset == receiving_->next())
+      if (failure f = receiving_->write(piece.offset, piece.bytes.view())) return give_up(std::move(f));
+    snapshot_received_piece outcome;
+    outcome.written.file = piece.file;
+    outcome.written.next = receiving_->next();
+    if (receiving_->next() < piece.file.bytes) return outcome;
+    const result<snapshot_info> made = receiving_->finish();
+    if (!made) return give_up(made.error());
+    receiving_.reset();
+    result<loaded_snapshot> loaded = load(*made);
+    if (!loaded) return loaded.error();
+    outcome.written.complete = true;
+    outcome.loaded.emplace(*std::move(loaded));
+    return outcome;
+  }
+
+  // Copies a snapshot to a file of its own: see export_snapshot().
+  [[nodiscard]] failure copy(version at, const std::string& path) { return export_snapshot(store_, at, path); }
+
+ private:
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+  [[nodiscard]] static failure stopped() {
+    return {errc::stopped, "the node is shutting down: the snapshot was given up"};
+  }
+  [[nodiscard]] static snapshot_file file_of(const snapshot_info& info) {
+    return {info.meta.at, info.digest, info.bytes};
+  }
+  [[nodiscard]] failure give_up(failure why) {
+    receiving_.reset();
+    return why;
+  }
+
+  [[nodiscard]] result<loaded_snapshot> load(const snapshot_info& info) {
+    auto reader = store_.read(info.meta.at);
+    if (!reader) return reader.error();
+    snapshot_loader loader;
+    std::string block;
+    for (;;) {
+      if (cancelled()) return stopped();
+      const result<bool> more = reader->next_block(block);
+      if (!more) return more.error();
+      if (!*more) break;
+      if (failure f = loader.feed(block)) return failure(f.code, info.path + ": " + f.what);
+    }
+    result<loaded_map> map = loader.finish();
+    if (!map) return failure(map.error().code, info.path + ": " + map.error().what);
+    if (map->at() != info.meta.at)
+      return failure(errc::snapshot_damaged, info.path + ": the state in it is of another place in the log");
+    return loaded_snapshot{info.meta, file_of(info), *std::move(map)};
+  }
+
+  std::shared_ptr<FileSystem> system_;
+  snapshot_store<FileSystem> store_;
+  std::atomic<bool> cancelled_{false};
+  std::optional<snapshot_reader<FileSystem>> sending_;
+  std::optional<snapshot_receiver<FileSystem>> receiving_;
+  snapshot_file receiving_file_;
+};
+
+}  // namespace confman
