@@ -102,6 +102,7 @@ class map_snapshot : public map_view {
 
  private:
   friend class map_state;
+  friend class snapshot_encoder;
   // Precondition: `state` is protected by a guard of this thread.
   map_snapshot(std::shared_ptr<const detail::map_core> core, const detail::published_state* state) noexcept
       : map_view(state), core_(std::move(core)) {
