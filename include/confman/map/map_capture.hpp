@@ -17,7 +17,7 @@ class map_capture {
  public:
   // The last entry it contains.
   [[nodiscard]] version at() const noexcept { return keys_.at(); }
-  [[nodiscard]] std::uint64_t state_hash() const noexcept { return keys_.state_hash(); }
+  [[nodiscard]] std::uint64_t replica_hash() const noexcept { return keys_.replica_hash(); }
   [[nodiscard]] const map_snapshot& keys() const noexcept { return keys_; }
 
  private:

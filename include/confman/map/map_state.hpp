@@ -174,7 +174,7 @@ class map_state {
   CONFMAN_DECL void expire();
   CONFMAN_DECL void drop_upload(map_entry&& memory);
   CONFMAN_DECL void put(const command_view& command, const record* existing, detail::record_builder* upload);
-  [[nodiscard]] CONFMAN_DECL std::uint64_t state_hash() const noexcept;
+  [[nodiscard]] CONFMAN_DECL std::uint64_t replica_hash() const noexcept;
   CONFMAN_DECL void erase(const record* existing);
   CONFMAN_DECL void discard(const record* replaced);
 

@@ -19,6 +19,7 @@
 #include "confman/config.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/error.hpp"
+#include "confman/map/limits.hpp"
 #include "confman/map/record.hpp"
 
 namespace confman {
@@ -53,13 +54,15 @@ struct change_batch {
 };
 
 // The bounds of one watch's buffer. What is replayed from the history on add() doesn't count: it's shared
-// with it. A change larger than max_bytes is taken in when it's the only one.
+// with it. A value of more than max_piece_bytes is taken in whatever
+// the bytes, if nothing else is there.
 struct watch_limits {
   std::size_t max_changes = 4096;
   std::size_t max_bytes = std::size_t{4} << 20;
 };
 
-// The bounds of the history that all watches share. A single revision may exceed max_bytes.
+// The bounds of the history that all watches share. A value of more than max_piece_bytes may stay
+// beyond them until the next change.
 struct history_limits {
   std::size_t max_changes = 8192;
   std::size_t max_bytes = std::size_t{16} << 20;
@@ -143,6 +146,10 @@ class watch_hub {
 
   [[nodiscard]] static std::size_t cost(const change& c) noexcept {
     return sizeof(change) + c.entry->allocated_bytes();
+  }
+  // Too large for one log entry: its bytes are shared with the map, and no buffer is sized for it.
+  [[nodiscard]] static bool is_large(const change& c) noexcept {
+    return c.entry.value().size() > max_piece_bytes;
   }
   CONFMAN_DECL void replay(watch& w) const;
   CONFMAN_DECL void offer(const watch_pointer& w, const change& c, watch_list& to_notify,

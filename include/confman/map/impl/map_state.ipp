@@ -236,7 +236,8 @@ CONFMAN_DECL void map_state::publish() {
   state->root = core_->tree.root();
   state->at = next_.at;
   state->count = next_.count;
-  state->state_hash = state_hash();
+  state->state_hash = next_.hash;
+  state->replica_hash = replica_hash();
   state->bytes = next_.record_bytes + core_->tree.node_bytes() + sessions_->bytes() + uploads_.bytes();
   state->epoch = epoch;
   state->generation = core_->garbage.generation();
@@ -278,7 +279,7 @@ CONFMAN_DECL discarded_memory map_state::take_discarded() {
   return all;
 }
 
-CONFMAN_DECL std::uint64_t map_state::state_hash() const noexcept {
+CONFMAN_DECL std::uint64_t map_state::replica_hash() const noexcept {
   return next_.hash + sessions_->hash() + uploads_.hash() + clock_.hash();
 }
 
@@ -311,7 +312,8 @@ CONFMAN_DECL void map_state::adopt(loaded_map&& loaded) {
   state->root = core_->tree.root();
   state->at = next_.at;
   state->count = next_.count;
-  state->state_hash = state_hash();
+  state->state_hash = next_.hash;
+  state->replica_hash = replica_hash();
   state->bytes = next_.record_bytes + core_->tree.node_bytes() + sessions_->bytes() + uploads_.bytes();
   state->epoch = epoch;
   state->generation = core_->garbage.generation();

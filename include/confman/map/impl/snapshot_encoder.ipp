@@ -80,7 +80,7 @@ CONFMAN_DECL void snapshot_encoder::put_next() {
       return;
     case section::end:
       put(static_cast<std::uint8_t>(detail::snapshot_format::tag::end));
-      put(state_.state_hash());
+      put(state_.replica_hash());
       return go_to(section::done);
     case section::done:
       return;
@@ -92,7 +92,7 @@ CONFMAN_DECL void snapshot_encoder::put_header() {
   put(detail::snapshot_format::version);
   put(state_.at().term.value()), put(state_.at().index.value());
   put(state_.at().index.value());  // the history's floor: what came before isn't known change by change
-  put(state_.clock_.now()), put(state_.keys_.size()), put(state_.state_hash());
+  put(state_.clock_.now()), put(state_.keys_.size()), put(state_.replica_hash());
   put(static_cast<std::uint32_t>(state_.clock_.size()));
   put(static_cast<std::uint32_t>(sessions_.size())), put(static_cast<std::uint32_t>(state_.uploads_.size()));
 }

@@ -188,7 +188,8 @@ CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watc
                                    watch_list& lagging) {
   if (w->ended || c.revision() <= w->through) return;
   const std::size_t live = w->buffer.size() - w->replayed;
-  if (live >= w->limits.max_changes || (live != 0 && w->live_bytes + cost(c) > w->limits.max_bytes)) {
+  if (live >= w->limits.max_changes ||
+      (w->live_bytes + cost(c) > w->limits.max_bytes && !(live == 0 && is_large(c)))) {
     // All of a revision or nothing.
     for (; !w->buffer.empty() && w->buffer.back().revision() == c.revision(); w->buffer.pop_back())
       w->live_bytes -= cost(w->buffer.back());
@@ -209,8 +210,10 @@ CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watc
 }
 
 CONFMAN_DECL void watch_hub::trim_history() {
-  while (history_.size() > limits_.max_changes ||
-         (history_bytes_ > limits_.max_bytes && history_.front().revision() != history_.back().revision())) {
+  const auto only_large = [this] {
+    return history_.front().revision() == history_.back().revision() && is_large(history_.back());
+  };
+  while (history_.size() > limits_.max_changes || (history_bytes_ > limits_.max_bytes && !only_large())) {
     floor_ = history_.front().revision();
     while (!history_.empty() && history_.front().revision() == floor_) {
       history_bytes_ -= cost(history_.front());
