@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -14,8 +15,31 @@ namespace confman {
 // long, and every walk keeps its path in an array of this many places.
 inline constexpr std::size_t max_key_bytes = 512;
 
-// What `options` starts with; the format itself allows 4 GiB - 1.
+// What `options` starts with.
 inline constexpr std::size_t default_max_value_bytes = std::size_t{1} << 20;
+
+// The largest value there is, whatever the options say.
+inline constexpr std::size_t max_large_value_bytes = std::size_t{128} << 20;
+
+// The most that one piece of a large value carries: its log entry then stays below 256 KiB, so that
+// heartbeats and small writes go between the pieces.
+inline constexpr std::size_t max_piece_bytes = (std::size_t{256} << 10) - 1024;
+
+// Uploads in progress: how many there may be and how large they may be together. A new one takes the place of
+// those that were touched longest ago.
+inline constexpr std::size_t max_uploads = 64;
+inline constexpr std::uint64_t max_upload_bytes = std::uint64_t{1} << 30;
+// An upload that no piece touched for longer than this is dropped: entries of the log, microseconds of its
+// time.
+inline constexpr std::uint64_t max_upload_idle_entries = 1'000'000;
+inline constexpr std::int64_t max_upload_idle_time = 60'000'000;
+
+// Opening one more closes the session that was used longest ago.
+inline constexpr std::size_t max_sessions = 65'536;
+// Answers that a session's client hasn't acknowledged; with that many, the session's next write gets
+// errc::busy.
+inline constexpr std::size_t max_kept_answers = 1024;
+inline constexpr std::uint64_t max_session_ttl_ms = 7ull * 24 * 60 * 60 * 1000;
 
 // A key is a path: it starts with '/', has 1 to max_key_bytes bytes and no NUL. Any other byte is allowed.
 // Returns key_empty, key_not_a_path, key_too_long or key_has_nul, naming the key (shortened and made

@@ -7,17 +7,23 @@
 #include <memory>
 #include <optional>
 #include <string_view>
+#include <vector>
 
 #include "confman/config.hpp"
 #include "confman/core/entry.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/map/command.hpp"
 #include "confman/map/epoch.hpp"
+#include "confman/map/log_clock.hpp"
+#include "confman/map/map_capture.hpp"
 #include "confman/map/map_view.hpp"
 #include "confman/map/node_pool.hpp"
 #include "confman/map/reclaimer.hpp"
+#include "confman/map/record_builder.hpp"
 #include "confman/map/record_cache.hpp"
+#include "confman/map/session_table.hpp"
 #include "confman/map/trie_editor.hpp"
+#include "confman/map/upload_table.hpp"
 #include "confman/map/watch.hpp"
 
 namespace confman {
@@ -31,15 +37,31 @@ struct map_core {
   map_core(const map_core&) = delete;
   map_core& operator=(const map_core&) = delete;
 
-  // The order matters: the tree and the reclaimer give their memory to the pool.
-  node_pool pool;
+  // The order matters: the tree gives its memory to the reclaimer's pool.
   record_cache records;
   epoch_domain epochs;
-  reclaimer garbage{pool, records, epochs};
-  trie_editor<reclaimer> tree{pool, garbage};
+  reclaimer garbage{records, epochs};
+  trie_editor<reclaimer> tree{garbage.pool(), garbage};
 };
 
 }  // namespace detail
+
+class loaded_map;
+
+// Memory that a map's writer no longer uses and that takes long to give back: large values, whole tables.
+// Destroy it on any thread, also after the map.
+class discarded_memory {
+ public:
+  [[nodiscard]] bool empty() const noexcept {
+    return records_.empty() && pools_.empty() && sessions_.empty();
+  }
+
+ private:
+  friend class map_state;
+  std::vector<map_entry> records_;
+  std::vector<std::unique_ptr<detail::node_pool>> pools_;
+  std::vector<std::unique_ptr<detail::session_table>> sessions_;
+};
 
 // One writer thread calls apply(), publish() and collect(); any thread reads, without a lock and without
 // waiting.
@@ -54,6 +76,11 @@ class map_state {
     std::size_t live_nodes = 0;    // nodes and versions
     std::size_t node_bytes = 0;
     std::size_t backlog = 0;  // nodes and records replaced, but not yet freed
+    std::size_t sessions = 0;
+    std::size_t session_bytes = 0;
+    std::size_t uploads = 0;  // in progress
+    std::size_t upload_bytes = 0;
+    std::size_t discarded = 0;  // things that take_discarded() would give
   };
 
   CONFMAN_DECL explicit map_state(history_limits history = {});
@@ -64,9 +91,10 @@ class map_state {
   map_state& operator=(const map_state&) = delete;
 
   // Writer: applies one committed entry. Its index must be larger than all before. No-ops and configurations
-  // only advance the revision, as does a command that can't be decoded (code bad_command) or whose comparison
-  // fails (code compare_failed). Erasing a key that isn't there succeeds with existed = false. Throws
-  // std::bad_alloc.
+  // only advance the revision, as does a command that can't be decoded (code bad_command), whose comparison
+  // fails (compare_failed), whose upload isn't complete (upload_expired), or that its session refuses
+  // (session_expired, busy: see detail::session_table). A write that its session knows gets the answer it got
+  // before. Erasing a key that isn't there succeeds with existed = false. Throws std::bad_alloc.
   CONFMAN_DECL apply_result apply(const entry& e);
 
   // Writer: applies the entries at(0) to at(count - 1) and calls `answered(const entry&, const
@@ -90,6 +118,19 @@ class map_state {
   // Writer: frees memory that no reader can see any more, at most about `max_work` nodes and records. Call it
   // now and then (from a tick) while there is nothing to publish. Returns how many were freed.
   CONFMAN_DECL std::size_t collect(std::size_t max_work = 4096);
+
+  // Writer: what is large and no longer used. Whoever calls this regularly spares the writer the time to free
+  // it; otherwise collect() frees one such thing per call, and publish() all beyond the first few.
+  [[nodiscard]] CONFMAN_DECL discarded_memory take_discarded();
+
+  // Writer: the whole state, by reference, in microseconds. Precondition: everything applied is published.
+  [[nodiscard]] CONFMAN_DECL map_capture capture() const;
+
+  // Writer: replaces the state by a later one and publishes it. What guards, snapshots, captures and entries
+  // hold of the old one stays valid; the rest is freed by later collects. The history of the watches begins
+  // at the new revision; watches that were behind it end with errc::compacted. Preconditions: everything
+  // applied is published, and the new state isn't older. Throws std::bad_alloc.
+  CONFMAN_DECL void adopt(loaded_map&& loaded);
 
   // Writer: the last entry applied, published or not.
   [[nodiscard]] version applied() const noexcept { return next_.at; }
@@ -121,17 +162,30 @@ class map_state {
   };
 
   static constexpr std::size_t prepared_together = 16;
+  static constexpr std::size_t expired_per_entry = 8;  // sessions
+  static constexpr std::size_t kept_discarded = 16;    // large records, before publish() frees some
 
   // Brings what the entries will touch into the cache; changes nothing.
   CONFMAN_DECL void prepare(const entry* const* entries, std::size_t count) const noexcept;
-  CONFMAN_DECL void put(const command_view& command, const record* existing);
+  CONFMAN_DECL void write(const command_view& command, apply_result& answer);
+  // What needs sessions or uploads.
+  CONFMAN_DECL void apply_special(const command_view& command, apply_result& answer);
+  CONFMAN_DECL void write_in_session(const command_view& command, apply_result& answer);
+  CONFMAN_DECL void expire();
+  CONFMAN_DECL void drop_upload(map_entry&& memory);
+  CONFMAN_DECL void put(const command_view& command, const record* existing, detail::record_builder* upload);
+  [[nodiscard]] CONFMAN_DECL std::uint64_t replica_hash() const noexcept;
   CONFMAN_DECL void erase(const record* existing);
   CONFMAN_DECL void discard(const record* replaced);
 
   std::shared_ptr<detail::map_core> core_;
   watch_hub watches_;
   next_version next_;
-  bool changed_ = false;  // applied since the last publish
+  detail::log_clock clock_;
+  std::unique_ptr<detail::session_table> sessions_;
+  detail::upload_table uploads_;
+  std::vector<std::unique_ptr<detail::session_table>> old_sessions_;  // to be discarded
+  bool changed_ = false;                                              // applied since the last publish
   std::uint64_t published_revision_ = 0;
   std::uint64_t records_created_ = 0;
   std::uint64_t records_discarded_ = 0;

@@ -52,9 +52,13 @@ class map_view {
   [[nodiscard]] version at() const noexcept { return state_->at; }
   // How many keys there are.
   [[nodiscard]] std::uint64_t size() const noexcept { return state_->count; }
-  // Equal on all replicas at the same revision; depends on the content, not on how it came about.
+  // The sum of the content hashes of all keys: depends on what they hold now, not on how it came about.
   [[nodiscard]] std::uint64_t state_hash() const noexcept { return state_->state_hash; }
-  // Memory of this version: its records and nodes as allocated, without the allocator's overhead.
+  // Of everything replicated: keys, sessions with their answers, uploads in progress, log time. Equal on all
+  // replicas at the same revision.
+  [[nodiscard]] std::uint64_t replica_hash() const noexcept { return state_->replica_hash; }
+  // Memory of this version: records, nodes, sessions and uploads as allocated, without the allocator's
+  // overhead.
   [[nodiscard]] std::uint64_t approximate_bytes() const noexcept { return state_->bytes; }
 
  protected:
@@ -102,6 +106,7 @@ class map_snapshot : public map_view {
 
  private:
   friend class map_state;
+  friend class snapshot_encoder;
   // Precondition: `state` is protected by a guard of this thread.
   map_snapshot(std::shared_ptr<const detail::map_core> core, const detail::published_state* state) noexcept
       : map_view(state), core_(std::move(core)) {

@@ -14,6 +14,10 @@
 
 namespace confman {
 
+namespace detail {
+class record_builder;
+}
+
 // Immutable once made. The header is 40 bytes, because there is one per key: terms, authors and counters are
 // kept in as few bits as nearly all have, and a record for which that's too few (`wide`) carries them in full
 // behind its bytes. The index part of `at` is the modify revision. The hash of the value is kept only where
@@ -92,8 +96,14 @@ class record {
   static constexpr std::uint64_t max_key_version = (std::uint64_t{1} << 21) - 1;
   static constexpr std::uint64_t max_short = 0xffffffff;  // of term, author and modify minus create revision
 
+  friend class detail::record_builder;
+
   CONFMAN_DECL record(std::string_view key, std::string_view value, const origin& from,
                       std::uint32_t references) noexcept;
+  // With one reference and the key; value and origin are still to come.
+  CONFMAN_DECL record(std::string_view key, std::size_t value_bytes) noexcept;
+  // Key and value are there: adds the rest. `value_hash` is kept if the value is long enough.
+  CONFMAN_DECL void complete(const origin& from, std::uint64_t value_hash) noexcept;
 
   [[nodiscard]] static bool needs_wide(const origin& from) noexcept {
     return from.at.index.value() - from.create_revision > max_short || from.key_version > max_key_version ||

@@ -5,6 +5,8 @@
 #include <array>
 #include <cstddef>
 #include <new>
+#include <utility>
+#include <vector>
 
 #include "confman/config.hpp"
 #include "confman/map/node_pool.hpp"
@@ -18,6 +20,8 @@ class record_cache {
  public:
   static constexpr std::size_t largest = 1024;          // bytes of a record that is kept
   static constexpr std::size_t max_bytes = 256u << 10;  // kept in all
+  // Giving memory of this size back to the system takes long enough to leave it to another thread.
+  static constexpr std::size_t large_from = 256u << 10;
 
   record_cache() = default;
   record_cache(const record_cache&) = delete;
@@ -39,10 +43,11 @@ class record_cache {
                              references);
   }
 
-  // Gives up one reference.
+  // Gives up one reference; that to a large record goes to large().
   void release(const record* r) noexcept {
+    const std::size_t bytes = r->allocated_bytes();
+    if (bytes >= large_from && defer(r)) return;
     if (!r->release_only()) return;
-    [[maybe_unused]] const std::size_t bytes = r->allocated_bytes();
     r->~record();
 #if !defined(CONFMAN_NODE_POOL_BYPASSED)
     if (const std::size_t c = size_class(bytes); bytes <= largest && kept_ + c * 16 <= max_bytes) {
@@ -54,6 +59,11 @@ class record_cache {
     ::operator delete(const_cast<record*>(r));
   }
 
+  // References to large records that were given up, to be dropped on any thread.
+  [[nodiscard]] std::vector<map_entry>& large() noexcept {
+    return large_;
+  }
+
  private:
   struct block {
     block* next;
@@ -62,6 +72,16 @@ class record_cache {
   // Sizes that malloc rounds to the same (16 n + 8, with its header of 8) share a list.
   [[nodiscard]] static std::size_t size_class(std::size_t bytes) noexcept {
     return (bytes + 7) / 16;
+  }
+
+  [[nodiscard]] bool defer(const record* r) noexcept {
+    try {
+      large_.emplace_back();
+    } catch (const std::bad_alloc&) {
+      return false;
+    }
+    large_.back() = map_entry::adopt(r);
+    return true;
   }
 
   [[nodiscard]] void* allocate(std::size_t bytes) {
@@ -77,6 +97,7 @@ class record_cache {
 
   std::array<block*, (largest + 7) / 16 + 1> free_{};
   std::size_t kept_ = 0;
+  std::vector<map_entry> large_;
 };
 
 }  // namespace confman::detail

@@ -20,7 +20,7 @@ namespace confman::detail {
 template <class Retire>
 class trie_editor {
  public:
-  trie_editor(node_pool& pool, Retire& retire) noexcept : pool_(pool), retire_(retire) {}
+  trie_editor(node_pool& pool, Retire& retire) noexcept : pool_(&pool), retire_(retire) {}
   trie_editor(const trie_editor&) = delete;
   trie_editor& operator=(const trie_editor&) = delete;
 
@@ -33,6 +33,16 @@ class trie_editor {
   void begin_edit(std::uint64_t edit) noexcept {
     CONFMAN_ASSERT(edit > edit_ && edit < std::uint64_t{1} << 48, "edit ids grow and have 48 bits");
     edit_ = edit;
+  }
+
+  // Lets go of the tree, which someone else frees, and goes on with another one whose nodes live in `pool`
+  // and have edit ids below the running one.
+  void replace(node_pool& pool, trie_ref root, std::size_t node_bytes) noexcept {
+    pool_ = &pool;
+    root_ = root;
+    node_bytes_ = node_bytes;
+    near_ = nullptr;
+    height_ = 0;
   }
 
   // The record of `key`, or nullptr; remembers the path for put() and erase().
@@ -97,7 +107,7 @@ class trie_editor {
     while (height_ != 0) {
       step& top = path_[height_ - 1];
       if (top.place == top.node->count()) {
-        pool_.free(top.node, top.node->allocated_bytes());
+        pool_->free(top.node, top.node->allocated_bytes());
         --height_;
       } else if (const trie_ref next = top.node->child(top.place++); next.is_record()) {
         next.as_record()->release();
@@ -137,7 +147,7 @@ class trie_editor {
   };
 
   [[nodiscard]] trie_node* allocate(std::size_t bytes) {
-    auto* const node = static_cast<trie_node*>(pool_.allocate(bytes));
+    auto* const node = static_cast<trie_node*>(pool_->allocate(bytes));
     node_bytes_ += bytes;
     return node;
   }
@@ -153,7 +163,7 @@ class trie_editor {
     const std::size_t bytes = node->allocated_bytes();
     node_bytes_ -= bytes;
     if (node->edit() == edit_)
-      pool_.free(node, bytes);
+      pool_->free(node, bytes);
     else
       retire_.retire(trie_ref(node));
   }
@@ -205,7 +215,7 @@ class trie_editor {
     link(height_, trie_ref(node));
   }
 
-  node_pool& pool_;
+  node_pool* pool_;
   Retire& retire_;
   trie_ref root_{};
   std::uint64_t edit_ = 0;

@@ -19,6 +19,7 @@
 #include "confman/config.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/error.hpp"
+#include "confman/map/limits.hpp"
 #include "confman/map/record.hpp"
 
 namespace confman {
@@ -45,17 +46,23 @@ struct change_batch {
   // No change of the prefix up to this revision is missing: where a later watch may go on (`after`).
   std::uint64_t through = 0;
   bool more = false;  // there is more to take right now
-  failure error;      // set once everything was taken of a watch that ended: watch_lagged or stopped
+  // Set once everything was taken of a watch that ended: watch_lagged, stopped, or compacted (the state was
+  // replaced by a later one, and what lies between isn't known change by change).
+  failure error;
+  // compacted: read the prefix at this revision or a later one, then watch after that. 0 otherwise.
+  std::uint64_t restart_at = 0;
 };
 
 // The bounds of one watch's buffer. What is replayed from the history on add() doesn't count: it's shared
-// with it.
+// with it. A value of more than max_piece_bytes is taken in whatever
+// the bytes, if nothing else is there.
 struct watch_limits {
   std::size_t max_changes = 4096;
   std::size_t max_bytes = std::size_t{4} << 20;
 };
 
-// The bounds of the history that all watches share.
+// The bounds of the history that all watches share. A value of more than max_piece_bytes may stay
+// beyond them until the next change.
 struct history_limits {
   std::size_t max_changes = 8192;
   std::size_t max_bytes = std::size_t{16} << 20;
@@ -104,7 +111,11 @@ class watch_hub {
   void announce(std::uint64_t revision) noexcept { announced_.store(revision, std::memory_order_release); }
   // Writer: everything staged is visible up to the announced revision: into the history and to the watches.
   CONFMAN_DECL void dispatch();
-  // Writer: what the last dispatch() dropped from the history, for the writer to free.
+  // Writer: the state was replaced by that of `revision`, which was announced and is visible. The history
+  // starts there. Watches that haven't been offered everything up to there end with compacted; those that
+  // have go on. Precondition: nothing is staged.
+  CONFMAN_DECL void restart(std::uint64_t revision);
+  // Writer: what the last dispatch() or restart() dropped from the history, for the writer to free.
   [[nodiscard]] std::vector<map_entry>& forgotten() noexcept { return forgotten_; }
 
  private:
@@ -119,6 +130,7 @@ class watch_hub {
     bool armed = true;           // the consumer has seen the buffer empty: notify on the next change
     failure ended;
     std::uint64_t ended_through = 0;
+    std::uint64_t restart_at = 0;
     std::atomic<bool> removed{false};
   };
   using watch_pointer = std::shared_ptr<watch>;
@@ -134,6 +146,10 @@ class watch_hub {
 
   [[nodiscard]] static std::size_t cost(const change& c) noexcept {
     return sizeof(change) + c.entry->allocated_bytes();
+  }
+  // Too large for one log entry: its bytes are shared with the map, and no buffer is sized for it.
+  [[nodiscard]] static bool is_large(const change& c) noexcept {
+    return c.entry.value().size() > max_piece_bytes;
   }
   CONFMAN_DECL void replay(watch& w) const;
   CONFMAN_DECL void offer(const watch_pointer& w, const change& c, watch_list& to_notify,

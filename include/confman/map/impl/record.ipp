@@ -2,31 +2,10 @@
 
 #include <new>
 
-#include "confman/core/chain.hpp"
+#include "confman/map/content_hash.hpp"
 #include "confman/map/record.hpp"
 
 namespace confman {
-
-namespace detail {
-
-// Two words per multiplication; the tail is read as the last 16 bytes again, which needs no copy.
-[[nodiscard]] inline std::uint64_t hash_content(std::uint64_t seed, std::string_view bytes) noexcept {
-  constexpr std::uint64_t k0 = 0x9E3779B97F4A7C15u, k1 = 0xD1B54A32D192ED03u;
-  std::uint64_t h = fold_multiply(seed ^ k0, bytes.size() ^ k1);
-  const char* at = bytes.data();
-  std::size_t left = bytes.size();
-  if (left < 16) {
-    char padded[16] = {};
-    if (left != 0) std::memcpy(padded, at, left);
-    return fold_multiply(load_little_endian(padded) ^ h ^ k0, load_little_endian(padded + 8) ^ k1);
-  }
-  for (; left > 16; at += 16, left -= 16)
-    h = fold_multiply(load_little_endian(at) ^ h ^ k0, load_little_endian(at + 8) ^ k1);
-  at -= 16 - left;
-  return fold_multiply(load_little_endian(at) ^ h ^ k0, load_little_endian(at + 8) ^ k1);
-}
-
-}  // namespace detail
 
 CONFMAN_DECL record::record(std::string_view key, std::string_view value, const origin& from,
                             std::uint32_t references) noexcept
@@ -36,11 +15,26 @@ CONFMAN_DECL record::record(std::string_view key, std::string_view value, const 
       timestamp_(from.timestamp),
       origin_(0),
       counters_(key.size()) {
-  char* at = bytes();
-  std::memcpy(at, key.data(), key.size());
-  at += key.size();
-  if (!value.empty()) std::memcpy(at, value.data(), value.size());
-  at += value.size();
+  std::memcpy(bytes(), key.data(), key.size());
+  if (!value.empty()) std::memcpy(bytes() + key.size(), value.data(), value.size());
+  const std::uint64_t hash = value.size() >= hash_kept_from ? detail::hash_content(0, value) : 0;
+  complete(from, hash);
+}
+
+CONFMAN_DECL record::record(std::string_view key, std::size_t value_bytes) noexcept
+    : references_(1),
+      value_bytes_(static_cast<std::uint32_t>(value_bytes)),
+      modify_revision_(0),
+      timestamp_(0),
+      origin_(0),
+      counters_(key.size()) {
+  std::memcpy(bytes(), key.data(), key.size());
+}
+
+CONFMAN_DECL void record::complete(const origin& from, std::uint64_t value_hash) noexcept {
+  modify_revision_ = from.at.index.value();
+  timestamp_ = from.timestamp;
+  char* at = bytes() + key_bytes() + value_bytes_;
   if (needs_wide(from)) {
     const std::uint64_t all[4] = {from.create_revision, from.key_version, from.at.term.value(),
                                   from.author.value()};
@@ -52,10 +46,7 @@ CONFMAN_DECL record::record(std::string_view key, std::string_view value, const 
     origin_ = from.at.term.value() << 32 | from.author.value();
     counters_ |= (modify_revision_ - from.create_revision) << 32 | from.key_version << 11;
   }
-  if (value.size() >= hash_kept_from) {
-    const std::uint64_t hash = detail::hash_content(0, value);
-    std::memcpy(at, &hash, sizeof hash);
-  }
+  if (value_bytes_ >= hash_kept_from) std::memcpy(at, &value_hash, sizeof value_hash);
 }
 
 CONFMAN_DECL record* record::create(std::string_view key, std::string_view value, const origin& from,

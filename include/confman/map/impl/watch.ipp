@@ -72,6 +72,7 @@ CONFMAN_DECL change_batch watch_hub::take(watch_id id, std::size_t max_changes) 
   if (!batch.more) {
     if (w.ended) {
       batch.error = w.ended;
+      batch.restart_at = w.restart_at;
       w.through = w.ended_through;
     } else {
       w.through = std::max(w.through, current_);
@@ -156,11 +157,39 @@ CONFMAN_DECL void watch_hub::dispatch() {
   notify(to_notify);
 }
 
+CONFMAN_DECL void watch_hub::restart(std::uint64_t revision) {
+  CONFMAN_ASSERT(staged_.empty(), "a state is replaced between batches");
+  watch_list to_notify;
+  {
+    const std::lock_guard lock(mutex_);
+    for (change& c : history_) forgotten_.push_back(std::move(c.entry));
+    history_.clear();
+    history_bytes_ = 0;
+    for (auto& [id, w] : watches_) {
+      // Everything up to current_ was offered; a later `through` was asked for by who has seen that revision.
+      if (w->ended || std::max(current_, w->through) >= revision) continue;
+      end(*w,
+          {errc::compacted, "the watch of " + detail::quoted(w->prefix) +
+                                " ended: this member took over a snapshot at revision " +
+                                std::to_string(revision) + ", the changes after revision " +
+                                std::to_string(current_) +
+                                " are not known one by one; read the prefix and watch after its revision"},
+          std::max(current_, w->through));
+      w->restart_at = revision;
+      unlink(w);
+      if (std::exchange(w->armed, false)) to_notify.push_back(w);
+    }
+    current_ = floor_ = revision;
+  }
+  notify(to_notify);
+}
+
 CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watch_list& to_notify,
                                    watch_list& lagging) {
   if (w->ended || c.revision() <= w->through) return;
   const std::size_t live = w->buffer.size() - w->replayed;
-  if (live >= w->limits.max_changes || w->live_bytes + cost(c) > w->limits.max_bytes) {
+  if (live >= w->limits.max_changes ||
+      (w->live_bytes + cost(c) > w->limits.max_bytes && !(live == 0 && is_large(c)))) {
     // All of a revision or nothing.
     for (; !w->buffer.empty() && w->buffer.back().revision() == c.revision(); w->buffer.pop_back())
       w->live_bytes -= cost(w->buffer.back());
@@ -181,7 +210,10 @@ CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watc
 }
 
 CONFMAN_DECL void watch_hub::trim_history() {
-  while (history_.size() > limits_.max_changes || history_bytes_ > limits_.max_bytes) {
+  const auto only_large = [this] {
+    return history_.front().revision() == history_.back().revision() && is_large(history_.back());
+  };
+  while (history_.size() > limits_.max_changes || (history_bytes_ > limits_.max_bytes && !only_large())) {
     floor_ = history_.front().revision();
     while (!history_.empty() && history_.front().revision() == floor_) {
       history_bytes_ -= cost(history_.front());
