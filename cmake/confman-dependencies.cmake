@@ -1,7 +1,9 @@
 # Finds Asio, fmt, cereal and threads. Used by confman's own build and, installed beside
 # confmanConfig.cmake, by consumers, so that both look in the same places in the same order.
 #
-# Defines confman::dependencies, an imported interface target that carries Asio, cereal and threads; fmt
+# CONFMAN_ZSTD: AUTO (compressed snapshots if libzstd is found), ON (it must be found) or OFF.
+#
+# Defines confman::dependencies, an imported interface target that carries Asio, cereal, zstd and threads; fmt
 # stays fmt's own targets, because the compiled and the header-only library want different ones.
 
 include_guard(GLOBAL)
@@ -52,6 +54,26 @@ function(_confman_find_cereal dependencies scope)
   set_property(TARGET ${dependencies} APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES "${CEREAL_INCLUDE_DIR}")
 endfunction()
 
+# zstd is optional. Its headers and library, wherever they came from: Debian, vcpkg and Conan all have both.
+# Sets CONFMAN_HAS_ZSTD in the caller.
+function(_confman_find_zstd dependencies)
+  set(CONFMAN_HAS_ZSTD FALSE PARENT_SCOPE)
+  if(CONFMAN_ZSTD STREQUAL "OFF")
+    return()
+  endif()
+  find_path(ZSTD_INCLUDE_DIR zstd.h DOC "Directory that holds zstd.h")
+  find_library(ZSTD_LIBRARY NAMES zstd zstd_static DOC "The zstd library")
+  if(ZSTD_INCLUDE_DIR AND ZSTD_LIBRARY)
+    set_property(TARGET ${dependencies} APPEND PROPERTY INTERFACE_INCLUDE_DIRECTORIES "${ZSTD_INCLUDE_DIR}")
+    target_link_libraries(${dependencies} INTERFACE "${ZSTD_LIBRARY}")
+    target_compile_definitions(${dependencies} INTERFACE CONFMAN_HAS_ZSTD)
+    set(CONFMAN_HAS_ZSTD TRUE PARENT_SCOPE)
+  elseif(CONFMAN_ZSTD STREQUAL "ON")
+    message(FATAL_ERROR "confman: CONFMAN_ZSTD is ON and libzstd was not found. Install it (Debian: "
+                        "libzstd-dev), or name its places: -DZSTD_INCLUDE_DIR=... -DZSTD_LIBRARY=...")
+  endif()
+endfunction()
+
 # scope: GLOBAL makes the imported targets visible above this directory, as a consumer's add_subdirectory
 # needs. A macro around find_package, so that what the packages set stays visible to the caller.
 macro(confman_find_dependencies)
@@ -64,6 +86,7 @@ macro(confman_find_dependencies)
     endif()
     _confman_find_asio(confman::dependencies "${ARGN}")
     _confman_find_cereal(confman::dependencies "${ARGN}")
+    _confman_find_zstd(confman::dependencies)
     # Asio 1.22 decides by what was included before it how it allocates; all of a program must decide alike.
     target_compile_definitions(confman::dependencies INTERFACE ASIO_STANDALONE ASIO_HAS_STD_ALIGNED_ALLOC=1)
     target_link_libraries(confman::dependencies INTERFACE Threads::Threads)

@@ -9,6 +9,14 @@ install(DIRECTORY include/confman DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp")
 install(EXPORT confmanTargets NAMESPACE confman:: DESTINATION "${confman_package_dir}")
 
+if(CONFMAN_HAS_ZSTD)
+  set(confman_built_with_zstd ON)
+  set(confman_pc_zstd " -lzstd")
+else()
+  set(confman_built_with_zstd OFF)
+  set(confman_pc_zstd "")
+endif()
+
 configure_package_config_file(cmake/confmanConfig.cmake.in confmanConfig.cmake
                               INSTALL_DESTINATION "${confman_package_dir}")
 # Before 1.0 a minor version may break its callers.

@@ -10,7 +10,12 @@
 #include "confman/storage/log_reader.hpp"
 #include "confman/storage/log_replay.hpp"
 #include "confman/storage/memory_storage.hpp"
+#include "confman/storage/snapshot_backup.hpp"
 #include "confman/storage/snapshot_format.hpp"
+#include "confman/storage/snapshot_reader.hpp"
+#include "confman/storage/snapshot_receiver.hpp"
+#include "confman/storage/snapshot_store.hpp"
+#include "confman/storage/snapshot_writer.hpp"
 
 #include "confman/storage/impl/compression.ipp"
 #include "confman/storage/impl/file_system.ipp"

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
@@ -51,7 +52,7 @@ class crash_run {
     check(found);
     for (;;) {
       for (std::size_t n = 1 + below(3); n != 0; --n)
-        if (log->append(model_.random_batch(random_, 6000, released_))) return;
+        if (log->append(any_batch())) return;
       if (chance(5) && !log->maintain()) return;
       if (log->sync()) return;
       acknowledged_ = model_.batches();
@@ -60,20 +61,46 @@ class crash_run {
     }
   }
 
+  // Now and then the whole log is voided, and now and then a batch says what is no longer needed.
+  write_batch any_batch() {
+    if (chance(25)) {
+      const std::uint64_t lowest = std::max(released_ - 1, model_.now().start.at.index.value());
+      const std::uint64_t index = lowest + below(model_.now().last() + 6 - lowest);
+      const std::optional<hard_state> state =
+          chance(2) ? std::optional(hard_state{model_.now().state.term + 1, node_id(1), log_index(index)})
+                    : std::nullopt;
+      return model_.reset({{term_t(below(9)), log_index(index)}, confman::chain_hash(random_())},
+                          std::vector<std::string>(below(3), std::string(below(3000), 'r')), state);
+    }
+    write_batch batch = model_.random_batch(random_, 6000, released_);
+    if (chance(20)) {
+      const content& now = model_.now();
+      released_ = std::max(released_, now.last() + 1 - below(now.entries.size() + 1));
+      batch.release_before = log_index(released_);
+    }
+    return batch;
+  }
+
   // Entries before a place somewhere in the log are no longer needed; nothing truncates there any more.
   bool release(test_log& log) {
-    const std::size_t size = model_.now().entries.size();
-    released_ = std::max<std::uint64_t>(released_, size + 1 - below(size + 1));
+    const content& now = model_.now();
+    released_ = std::max(released_, now.last() + 1 - below(now.entries.size() + 1));
     return static_cast<bool>(log.release_before(log_index(released_)));
   }
 
   // Whether these are the contents of that time, as far as they have not been released.
   bool same(const content& then, const recovered_log& found) const {
-    const std::size_t kept = found.entries.size();
-    if (then.state != found.state || kept > then.entries.size()) return false;
-    const std::size_t missing = then.entries.size() - kept;
-    return missing < released_ && std::equal(found.entries.begin(), found.entries.end(),
-                                             then.entries.begin() + static_cast<std::ptrdiff_t>(missing));
+    const std::uint64_t start = then.start.at.index.value(), base = found.base.index.value();
+    if (then.state != found.state || base < start || base + found.entries.size() != then.last()) return false;
+    confman::log_reset before = then.start;
+    if (base != start) {
+      if (base >= released_) return false;
+      const entry& last_gone = then.entries[base - start - 1];
+      before = {{last_gone.term, last_gone.index}, last_gone.hash};
+    }
+    return before == confman::log_reset{found.base, found.base_hash} &&
+           std::equal(found.entries.begin(), found.entries.end(),
+                      then.entries.begin() + static_cast<std::ptrdiff_t>(base - start));
   }
 
   void check(const recovered_log& found) {

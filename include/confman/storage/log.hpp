@@ -108,7 +108,7 @@ class log {
     for (log_index i = from - 1; i <= last; ++i) hashes.push_back(hash_at(i));
     const frame_place oldest{first_index(), segments_.front().sequence, log_format::segment_header_bytes};
     const frame_place end{{}, active().sequence, offset_};
-    if (failure f = reader_.read(directory_, places_.find(from, oldest), end, from, std::move(hashes),
+    if (failure f = reader_.read(directory_, terms_, places_.find(from, oldest), end, from, std::move(hashes),
                                  max_bytes, found))
       return f;
     return found;

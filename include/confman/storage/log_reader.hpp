@@ -18,7 +18,7 @@
 namespace confman {
 
 // Used by log<FileSystem> only; same thread. What it returns is proven: each frame header by its checksum,
-// each entry by the chain hash that the log remembers for it and for the one before, which covers term, type
+// each entry by the term and the chain hash that the log remembers for it, which covers term, type
 // and payload with 64 bits. So the rest of a frame, which may be large, need not be read to check its CRC32C.
 template <file_system FileSystem>
 class log_reader {
@@ -28,10 +28,11 @@ class log_reader {
   // Appends the entries from `from` on to `into`, as long as `hashes` (hashes[i]: of entry from + i - 1, so
   // one more than entries) and `max_bytes` of cost() reach, at least one. `end` is where the last segment's
   // frames end. Errors: log_damaged, storage_failed.
-  [[nodiscard]] failure read(const log_directory<FileSystem>& directory, frame_place at, frame_place end,
-                             log_index from, std::vector<chain_hash> hashes, std::size_t max_bytes,
-                             std::vector<entry>& into) {
+  [[nodiscard]] failure read(const log_directory<FileSystem>& directory, const term_runs& terms,
+                             frame_place at, frame_place end, log_index from, std::vector<chain_hash> hashes,
+                             std::size_t max_bytes, std::vector<entry>& into) {
     directory_ = &directory;
+    terms_ = &terms;
     wanted_ = from;
     hashes_ = std::move(hashes);
     left_ = max_bytes;
@@ -127,6 +128,10 @@ class log_reader {
     e.hash = chain_hash(log_format::get<std::uint64_t>(head->data() + 24));
     // Another hash: an entry that a later truncation voided.
     if (e.index != wanted_ + done_ || e.hash != hashes_[done_ + 1]) return {};
+    // The chain hash covers 56 bits of the term only.
+    if (e.term != terms_->at(e.index))
+      return log_replay::damage(path_, offset,
+                                "entry " + std::to_string(e.index.value()) + " has another term");
     return take(std::move(e), offset, static_cast<std::size_t>(length - fields));
   }
 
@@ -161,7 +166,8 @@ class log_reader {
   }
 
   FileSystem* fs_;
-  const log_directory<FileSystem>* directory_ = nullptr;  // of this call
+  const log_directory<FileSystem>* directory_ = nullptr;  // of this call, as are the terms
+  const term_runs* terms_ = nullptr;
   std::optional<file> file_;
   std::uint64_t open_ = 0;  // the segment that file_ is, 0: none
   std::string path_;

@@ -24,6 +24,21 @@ inline std::pair<std::string, std::string> split_path(const std::string& path) {
   return {slash == 0 ? "/" : path.substr(0, slash), path.substr(slash + 1)};
 }
 
+// Whether a file with this description could be read again.
+[[nodiscard]] inline failure check_import(const log_options& identity, const snapshot_meta& meta) {
+  if (!identity.cluster || !identity.node || !identity.fresh_incarnation)
+    return {errc::bad_option, "restore: cluster, node and fresh_incarnation must not be 0"};
+  const configuration& all = meta.members;
+  for (const auto* list : {&all.incoming, &all.outgoing, &all.learners, &all.learners_next})
+    for (const member& m : *list)
+      if (m.address.size() > 0xffff)
+        return {errc::bad_option, "restore: the address of member " + std::to_string(m.id.value()) + " has " +
+                                      std::to_string(m.address.size()) +
+                                      " bytes, at most 65,535 are possible"};
+  const auto head = snapshot_format::encode({identity.cluster, identity.group, {}, meta});
+  return head ? failure{} : head.error();
+}
+
 // Copies the file piece by piece into a new one and syncs that.
 template <file_system FileSystem>
 [[nodiscard]] failure copy_snapshot(FileSystem& fs, snapshot_reader<FileSystem>& from, const std::string& to,
@@ -87,6 +102,11 @@ template <file_system FileSystem>
   result<snapshot_reader<FileSystem>> from = snapshot_reader<FileSystem>::open(fs, file);
   if (!from) return from.error();
   if (failure f = from->verify()) return f;
+  snapshot_meta meta = from->meta();
+  identity.begin_at = log_reset{meta.at, meta.hash};
+  meta.members = members;
+  meta.members_at = {};
+  if (failure f = detail::check_import(identity, meta)) return f;
   if (failure f = fs.make_directory(directory)) return f;
   const result<std::vector<std::string>> names = fs.list_directory(directory);
   if (!names) return names.error();
@@ -100,10 +120,6 @@ template <file_system FileSystem>
   options.compress = from->header().compressed == snapshot_format::compression::zstd;
   auto store = snapshot_store<FileSystem>::open(fs, directory, options);
   if (!store) return store.error();
-  snapshot_meta meta = from->meta();
-  identity.begin_at = log_reset{meta.at, meta.hash};
-  meta.members = members;
-  meta.members_at = {};
   auto to = store->begin(meta);
   if (!to) return to.error();
   std::string block;
@@ -117,8 +133,11 @@ template <file_system FileSystem>
   if (!made) return made;
   recovered_log found;
   const result<log<FileSystem>> created = log<FileSystem>::open(fs, directory, identity, found);
-  if (!created) return created.error();
-  return made;
+  if (created) return made;
+  // With bad_option nothing was made yet; later on the snapshot has to stay with what was made.
+  if (created.error().code == make_error_code(errc::bad_option))
+    if (failure ignored = fs.remove(made->path)) ignored.what.clear();
+  return created.error();
 }
 
 }  // namespace confman

@@ -55,7 +55,8 @@ class content_digest {
   std::uint64_t parts_ = 0;
 };
 
-// errc::value_too_large when the description has more than max_header_bytes.
+// errc::bad_option when the description could not be read back; errc::value_too_large when the description
+// has more than max_header_bytes.
 [[nodiscard]] CONFMAN_DECL result<std::string> encode(const header& head);
 // The size of the header that begins with these preamble_bytes bytes; nothing when it can't be one.
 [[nodiscard]] CONFMAN_DECL std::optional<std::size_t> header_size(std::string_view preamble) noexcept;

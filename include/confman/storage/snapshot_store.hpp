@@ -83,7 +83,8 @@ class snapshot_store {
     return found;
   }
 
-  // Begins a snapshot aside. Errors: value_too_large (the members' addresses), storage_failed.
+  // Begins a snapshot aside. Errors: bad_option (an impossible description), value_too_large (the members'
+  // addresses), storage_failed.
   [[nodiscard]] result<writer> begin(const snapshot_meta& meta) { return writer::begin(*this, meta); }
 
   // Opens a snapshot that is kept. Errors: snapshot_damaged (also when there is none), storage_failed.

@@ -66,6 +66,10 @@ CONFMAN_DECL failure damage(const std::string& path, std::uint64_t offset, const
 
 CONFMAN_DECL result<std::string> encode(const header& head) {
   const shared_bytes meta = encode_snapshot_meta(head.meta);
+  if (!decode_snapshot_meta(meta.view()))
+    return failure(errc::bad_option,
+                   "the description of the snapshot makes no sense: it needs a place after 0 and members "
+                   "that form a configuration");
   const std::size_t size = log_format::align(preamble_bytes + detail::header_fields + meta.size() + 4);
   if (size > max_header_bytes)
     return failure(errc::value_too_large, "the description of the snapshot has " + std::to_string(size) +
