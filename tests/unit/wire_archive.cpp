@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "confman/core/configuration.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/wire/archive.hpp"
 #include "confman/wire/crc32c.hpp"
@@ -141,7 +140,7 @@ TEST_CASE("a claimed length beyond the input takes no memory") {
   }
   SUBCASE("vector") {
     bounded_reader a{std::string_view(bomb)};
-    std::vector<member> out;
+    std::vector<version> out;
     a(out);
     CHECK_FALSE(a.ok());
     CHECK(out.capacity() == 0);
@@ -154,9 +153,9 @@ TEST_CASE("a claimed length beyond the input takes no memory") {
     CHECK(out.empty());
   }
   SUBCASE("a count that fits the bytes but not the size of an element") {
-    const std::string two = std::string("\x02\0\0\0", 4) + std::string(16, 'x');  // a member takes 16 bytes
+    const std::string two = std::string("\x02\0\0\0", 4) + std::string(16, 'x');  // a version takes 16 bytes
     bounded_reader a{std::string_view(two)};
-    std::vector<member> out;
+    std::vector<version> out;
     a(out);
     CHECK_FALSE(a.ok());
     CHECK(out.capacity() == 0);
