@@ -150,7 +150,7 @@ stage_scripts() {
     local output=$build/logs/scripts_$script.log
     "./tests/scripts/$script.sh" >"$output" 2>&1 || status=1
     cat "$output"
-    sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$output" >>"$build/logs/scripts.cases"
+    sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$output" >>"$build/logs/$current_stage.cases"
   done
   return "$status"
 }
@@ -172,8 +172,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/clang"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim processes asan tsan clang
-  clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim processes asan tsan
+  clang clang_tidy)
 
 # Stages whose subject is not there yet are not run.
 subject_exists() {

@@ -31,8 +31,10 @@ ends_with() { [ "$(tail -n 1 "$folder/output")" = "$1" ]; }
 exits_with() { [ "$status" -eq "$1" ]; }
 contains() { grep -qF -- "$1" "$folder/output"; }
 
-printf '# a comment\n\nvote cfg=(1, 2) \\\n  votes=(y,y)\n----\nVoteLost\n\nsimple\nv1\n----\nvoters=(1)\n1: StateProbe match=0 next=1\n' \
-  >"$folder/wrong"
+{
+  printf '# a comment\n\nvote cfg=(1, 2) \\\n  votes=(y,y)\n----\nVoteLost\n\n'
+  printf 'simple\nv1\n----\nvoters=(1)\n1: StateProbe match=0 next=1\n'
+} >"$folder/wrong"
 run "$folder/wrong"
 verify "a mismatch gives exit code 1" exits_with 1
 verify "one case passed, one failed" ends_with "1 passed, 1 failed"
@@ -74,7 +76,8 @@ run "$folder/empty"
 verify "a folder without scripts fails" ends_with "0 passed, 1 failed"
 printf 'vote cfg=(1) votes=(y,y)\n----\nVoteWon\n' >"$folder/count"
 run "$folder/count"
-verify "votes that don't match the voters" prints "+error: mismatched input (explicit or _) for voters map[1:{}]: [2 2]"
+verify "votes that don't match the voters" \
+  prints "+error: mismatched input (explicit or _) for voters map[1:{}]: [2 2]"
 
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

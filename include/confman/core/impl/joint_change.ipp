@@ -96,13 +96,13 @@ inline failure check_change(const configuration& current, const member_change& c
                                   std::to_string(change.who.address.size()) +
                                   " bytes; 65,535 is the most, give host:port"};
   if (change.what == action::add_voter && in_list(current.incoming, id))
-    return {errc::already_a_member, "add voter: " + member_name(id) +
-                                        " is a voter already; give another id, or update this one if its "
-                                        "address or priority has changed"};
+    return {errc::already_a_member,
+            "add voter: " + member_name(id) +
+                " is a voter already; give another id, or update its address and priority"};
   if (change.what == action::add_learner && in_list(current.learners, id))
-    return {errc::already_a_member, "add learner: " + member_name(id) +
-                                        " is a learner already; give another id, or update this one if its "
-                                        "address or priority has changed"};
+    return {errc::already_a_member,
+            "add learner: " + member_name(id) +
+                " is a learner already; give another id, or update its address and priority"};
   if (change.what == action::remove && !current.contains(id))
     return {errc::not_a_member, "remove: there is no " + member_name(id) + "; see the list of members"};
   if (change.what == action::update && !current.contains(id))
