@@ -141,6 +141,20 @@ stage_sim() {
   ./tests/sim.sh --seeds "$seeds"
 }
 
+# Data-driven scripts; the runner's last line counts them.
+stage_scripts() {
+  configure release
+  build_targets release confman_scripts
+  local script status=0
+  for script in self_test run; do
+    local output=$build/logs/scripts_$script.log
+    "./tests/scripts/$script.sh" >"$output" 2>&1 || status=1
+    cat "$output"
+    sed -nE '$s/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$output" >>"$build/logs/$current_stage.cases"
+  done
+  return "$status"
+}
+
 # Tests of whole processes: kill -9 and the like.
 stage_processes() {
   configure release
@@ -158,8 +172,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/clang"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme sim processes asan tsan clang
-  clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim processes asan tsan
+  clang clang_tidy)
 
 # Stages whose subject is not there yet are not run.
 subject_exists() {

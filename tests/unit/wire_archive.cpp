@@ -14,7 +14,6 @@
 #include <string>
 #include <vector>
 
-#include "confman/core/configuration.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/wire/archive.hpp"
 #include "confman/wire/crc32c.hpp"

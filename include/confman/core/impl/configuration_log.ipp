@@ -6,6 +6,7 @@
 
 #include "confman/core/chain.hpp"
 #include "confman/core/configuration_log.hpp"
+#include "confman/core/joint_change.hpp"
 
 namespace confman {
 
@@ -75,13 +76,7 @@ CONFMAN_DECL result<configuration> decode_configuration(std::string_view bytes) 
   bytes.remove_prefix(2);
   for (auto* list : {&members.incoming, &members.outgoing, &members.learners, &members.learners_next})
     if (!detail::take_members(bytes, *list)) return bad;
-  if (auto_leave > 1 || !bytes.empty() || members.incoming.empty()) return bad;
-  for (const member& m : members.learners)
-    if (members.is_voter(m.id)) return bad;
-  for (const auto* list : {&members.outgoing, &members.learners_next})
-    for (const member& m : *list)
-      if (const member* known = members.find_member(m.id); !known || *known != m)
-        return bad;  // one incarnation wherever it appears
+  if (auto_leave > 1 || !bytes.empty() || check_configuration(members)) return bad;
   return members;
 }
 

@@ -77,6 +77,15 @@ inline failure change_while_joint() {
           "change of members: another one is in its joint phase; leave that first, then ask again"};
 }
 
+// The lowest id with more than one change, or 0.
+inline node_id named_twice(std::span<const member_change> changes) {
+  std::vector<node_id> ids;
+  for (const member_change& change : changes) ids.push_back(change.who.id);
+  std::sort(ids.begin(), ids.end());
+  const auto at = std::adjacent_find(ids.begin(), ids.end());
+  return at == ids.end() ? node_id{} : *at;
+}
+
 // One change by itself, against the members there are.
 inline failure check_change(const configuration& current, const member_change& change) {
   using action = member_change::action;
@@ -87,13 +96,13 @@ inline failure check_change(const configuration& current, const member_change& c
                                   std::to_string(change.who.address.size()) +
                                   " bytes; 65,535 is the most, give host:port"};
   if (change.what == action::add_voter && in_list(current.incoming, id))
-    return {errc::already_a_member, "add voter: " + member_name(id) +
-                                        " is a voter already; give another id, or update this one if its "
-                                        "address or priority has changed"};
+    return {errc::already_a_member,
+            "add voter: " + member_name(id) +
+                " is a voter already; give another id, or update its address and priority"};
   if (change.what == action::add_learner && in_list(current.learners, id))
-    return {errc::already_a_member, "add learner: " + member_name(id) +
-                                        " is a learner already; give another id, or update this one if its "
-                                        "address or priority has changed"};
+    return {errc::already_a_member,
+            "add learner: " + member_name(id) +
+                " is a learner already; give another id, or update its address and priority"};
   if (change.what == action::remove && !current.contains(id))
     return {errc::not_a_member, "remove: there is no " + member_name(id) + "; see the list of members"};
   if (change.what == action::update && !current.contains(id))
@@ -143,14 +152,12 @@ CONFMAN_DECL failure check_changes(const configuration& current, std::span<const
   if (current.joint()) return detail::change_while_joint();
   if (changes.empty())
     return {errc::bad_change, "change of members: it is empty; name at least one member to change"};
-  for (std::size_t i = 0; i < changes.size(); ++i) {
-    if (failure bad = detail::check_change(current, changes[i])) return bad;
-    for (std::size_t j = 0; j < i; ++j)
-      if (changes[j].who.id == changes[i].who.id)
-        return {errc::bad_change, "change of members: " + detail::member_name(changes[i].who.id) +
-                                      " is named twice; give one change for each id, and what follows after "
-                                      "it"};
-  }
+  if (const node_id twice = detail::named_twice(changes))
+    return {errc::bad_change,
+            "change of members: " + detail::member_name(twice) +
+                " is named twice; give one change for each id: what it shall be in the end"};
+  for (const member_change& change : changes)
+    if (failure bad = detail::check_change(current, change)) return bad;
   const configuration after = apply_changes(current, changes);
   if (after.incoming.empty()) return detail::no_voter_left();
   if (std::all_of(after.incoming.begin(), after.incoming.end(),
