@@ -296,6 +296,19 @@ class test_node {
   std::unique_ptr<raft_core> core_;
 };
 
+[[nodiscard]] inline member_change add_voter(std::uint64_t id, std::uint8_t priority = 1) {
+  return {member_change::action::add_voter, {node_id(id), incarnation_of(id), {}, priority}};
+}
+[[nodiscard]] inline member_change add_learner(std::uint64_t id) {
+  return {member_change::action::add_learner, {node_id(id), incarnation_of(id)}};
+}
+[[nodiscard]] inline member_change remove_member(std::uint64_t id) {
+  return {member_change::action::remove, {node_id(id), {}}};
+}
+[[nodiscard]] inline std::error_code change(raft_core& core, const std::vector<member_change>& changes) {
+  return core.propose_change(changes).error.code;
+}
+
 // A recovered disk with these terms in its log.
 [[nodiscard]] inline recovered_log disk_of(std::uint64_t term, const std::vector<std::uint64_t>& terms,
                                            std::uint64_t vote = 0, std::uint64_t commit = 0) {
@@ -331,6 +344,12 @@ class test_cluster_of {
 
   [[nodiscard]] std::uint64_t size() const { return nodes_.size(); }
   test_node& operator[](std::uint64_t id) { return *nodes_[static_cast<std::size_t>(id - 1)]; }
+
+  // One more node, which knows no member yet. Returns its id.
+  std::uint64_t join(const test_node::tweak& change = {}) {
+    nodes_.emplace_back(std::make_unique<test_node>(size() + 1, configuration{}, change));
+    return size();
+  }
 
   // Replaces a node, for example by one with an empty disk.
   void replace(std::uint64_t id, std::unique_ptr<test_node> node) {

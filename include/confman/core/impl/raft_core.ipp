@@ -62,12 +62,13 @@ namespace detail {
 //     no more than one to a member: it goes to a log at least as new as ours, once per term, and which votes
 //     decide is the business of the candidate's configuration. A removed server that keeps campaigning gets
 //     refusals: by pre-vote while we hear a leader, and by its log once we have newer entries.
-// Answers are not: we ask members only.
+//   - that our data directory is refused: an empty one that wants to join under a used id knows no member.
+// Other answers are not: we ask members only.
 [[nodiscard]] inline bool heard_from_strangers(const message_body& body) noexcept {
   return std::holds_alternative<append_request>(body) || std::holds_alternative<heartbeat>(body) ||
          std::holds_alternative<commit_notice>(body) || std::holds_alternative<snapshot_piece>(body) ||
          std::holds_alternative<timeout_now>(body) || std::holds_alternative<pre_vote_request>(body) ||
-         std::holds_alternative<vote_request>(body);
+         std::holds_alternative<vote_request>(body) || std::holds_alternative<refused>(body);
 }
 
 }  // namespace detail
