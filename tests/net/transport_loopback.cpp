@@ -7,6 +7,9 @@
 #include <asio/thread_pool.hpp>
 #include <atomic>
 #include <memory>
+#include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "confman/transport/loopback_transport.hpp"
@@ -87,6 +90,34 @@ TEST_CASE("a loopback receiver's queue is bounded") {
   io.run();
   CHECK(b.rounds.size() == 16384);
   CHECK(a.unreachable.size() == 1);
+}
+
+TEST_CASE("a loopback receiver's bulk lane is bounded per sender, silently, and says its room") {
+  asio::io_context io;
+  loopback_network network;
+  loopback_node a(network, io, 1), b(network, io, 2), c(network, io, 3);
+  std::size_t pieces = 0;
+  const auto piece_to_2 = [](std::uint64_t from) {
+    message m = make_message(from, 2, 0);
+    m.body = snapshot_piece{{}, 1, 1 << 20, 0, shared_bytes::copy(std::string(256 * 1024, 'p'))};
+    return m;
+  };
+  transport_handlers handlers;
+  handlers.on_message = [&](message&& m) {
+    pieces += std::holds_alternative<snapshot_piece>(m.body) ? 1 : 0;
+  };
+  b.transport.stop();
+  CHECK(a.transport.bulk_room(node_id(2)) == 0);
+  b.transport.start(std::move(handlers));
+  CHECK(a.transport.bulk_room(node_id(2)) == default_max_bulk_bytes);
+  for (int i = 0; i < 20; ++i) a.transport.send(piece_to_2(1));
+  CHECK(a.transport.bulk_room(node_id(2)) < 256 * 1024);
+  CHECK(c.transport.bulk_room(node_id(2)) == default_max_bulk_bytes);
+  c.transport.send(piece_to_2(3));
+  io.run();
+  CHECK(pieces == 7 + 1);
+  CHECK(a.unreachable.empty());
+  CHECK(a.transport.bulk_room(node_id(2)) == default_max_bulk_bytes);
 }
 
 TEST_CASE("a stopped or absent loopback node is unreachable, and hears nothing more") {
