@@ -9,8 +9,10 @@
 #include <mutex>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "confman/core/hard_state.hpp"
+#include "confman/core/ready.hpp"
 #include "confman/error.hpp"
 
 namespace confman {
@@ -54,6 +56,25 @@ class disk_queue {
       });
       batch = {};  // payloads are freed here, off the queue
     });
+  }
+
+  // What lies in the log on disk; done(entries or failure) runs on `executor`. Dropped after close().
+  template <class Done>
+  void read(const asio::any_io_executor& executor, const entry_fetch& what, Done done) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    asio::post(*thread_, [this, executor, what, done = std::move(done)]() mutable {
+      auto entries = storage_->read(what.from, what.last, what.max_bytes);
+      asio::post(executor, [done = std::move(done), entries = std::move(entries)]() mutable {
+        done(std::move(entries));
+      });
+    });
+  }
+  // The same on this thread, for storage that doesn't block.
+  [[nodiscard]] result<std::vector<entry>> read_now(const entry_fetch& what) {
+    const std::lock_guard lock(mutex_);
+    if (closed_) return failure(errc::stopped, "the storage is closed");
+    return storage_->read(what.from, what.last, what.max_bytes);
   }
 
   // What storage wants to do while nothing waits; done(more or failure) runs on `executor`. Dropped after

@@ -7,6 +7,7 @@
 
 #include "confman/core/raft_core.hpp"
 #include "confman/map/map_state.hpp"
+#include "confman/map/snapshot_loader.hpp"
 #include "confman/runtime/group_observer.hpp"
 #include "confman/runtime/member_operations.hpp"
 #include "confman/runtime/snapshot_transfer.hpp"

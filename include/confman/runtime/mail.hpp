@@ -1,6 +1,7 @@
 // What travels through the mailbox to the group's queue.
 #pragma once
 
+#include "confman/runtime/member_operations.hpp"
 #include "confman/runtime/operation.hpp"
 
 namespace confman {
@@ -23,6 +24,7 @@ class mail_receiver {
  public:
   virtual void accept(write_operation& operation) = 0;
   virtual void accept(read_operation& operation) = 0;
+  virtual void accept(cluster_operation& operation) = 0;
   virtual void accept_cancel(std::uint64_t operation) = 0;
 
  protected:

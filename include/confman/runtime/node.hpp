@@ -9,15 +9,21 @@
 #include <asio/strand.hpp>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
+#include <string>
 #include <utility>
+#include <vector>
 
+#include "confman/runtime/background_thread.hpp"
 #include "confman/runtime/disk_queue.hpp"
 #include "confman/runtime/mail.hpp"
 #include "confman/runtime/mailbox.hpp"
 #include "confman/runtime/node_options.hpp"
+#include "confman/runtime/snapshot_worker.hpp"
 #include "confman/runtime/storage_traits.hpp"
 #include "confman/transport/concepts.hpp"
 
@@ -35,8 +41,26 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   struct storage_port {
     node& owner;
     void write(write_batch&& batch) { owner.start_write(std::move(batch)); }
+    void fetch(const entry_fetch& what) { owner.start_fetch(what); }
+    void take_snapshot(map_capture&& state, const snapshot_meta& meta) {
+      owner.start_snapshot(std::move(state), meta);
+    }
+    void read_snapshot(const snapshot_read& what) {
+      owner.in_background([what](worker& w) { return w.read(what); },
+                          [what](node& n, result<shared_bytes> bytes) {
+                            n.group_->snapshot_read_done(what, std::move(bytes));
+                          });
+    }
+    void receive_snapshot(snapshot_write&& piece) {
+      const node_id from = piece.from;
+      owner.in_background([piece = std::move(piece)](worker& w) { return w.receive(piece); },
+                          [from](node& n, result<snapshot_received_piece> outcome) {
+                            n.group_->snapshot_received(from, std::move(outcome));
+                          });
+    }
   };
 
+  using worker = snapshot_worker<typename storage_traits<Storage>::file_system>;
   using transport_factory = std::function<std::unique_ptr<Transport>(asio::any_io_executor)>;
 
   node(asio::any_io_executor host, node_options options, transport_factory make_transport)
@@ -77,9 +101,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     asio::post(strand_, [self = this->shared_from_this()] { self->open(); });
   }
 
-  // Orderly: refuses new work, fails what waits, lets the write in flight end, closes.
+  // Orderly: refuses new work, hands leadership over, takes a last snapshot if the options say so, fails what
+  // waits, lets the write in flight end, closes.
   void stop() {
-    asio::post(strand_, [self = this->shared_from_this()] { self->begin_stop({}); });
+    asio::post(strand_, [self = this->shared_from_this()] { self->leave(); });
   }
 
   // For the owner's destructor: after it nothing of the host's is touched but the executor.
@@ -88,7 +113,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       const std::lock_guard lock(event_mutex_);
       silenced_ = true;
     }
+    cancelled_.store(true, std::memory_order_relaxed);
     disk_.close();
+    background_.close();
     asio::post(strand_, [self = this->shared_from_this()] { self->abort(); });
   }
 
@@ -108,12 +135,20 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     const std::lock_guard lock(event_mutex_);
     return last_failure_;
   }
+  // Copies the snapshot at `at` to `path`, then done(failure) on the queue. Precondition: called on the
+  // queue.
+  template <class Done>
+  void copy_snapshot(version at, std::string path, Done done) {
+    in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
+                  [done = std::move(done)](node&, failure error) mutable { done(std::move(error)); });
+  }
+  [[nodiscard]] const asio::strand<asio::any_io_executor>& queue() const noexcept { return strand_; }
   [[nodiscard]] std::uint64_t next_operation() noexcept {
     return operations_.fetch_add(1, std::memory_order_relaxed) + 1;
   }
 
  private:
-  enum class state { idle, opening, running, stopping, stopped };
+  enum class state { idle, opening, running, leaving, stopping, stopped };
   using traits = storage_traits<Storage>;
 
   std::error_code wake(typename mailbox<mail>::pushed outcome) {
@@ -131,11 +166,27 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if constexpr (requires { transport_->listen(); })
       if (failure error = transport_->listen()) return begin_stop(std::move(error));
     disk_.open(
-        strand_,
-        [directory = options_.directory, log = options_.log, recovered = &recovered_] {
-          return traits::open(directory, log, *recovered);
-        },
+        strand_, [this] { return open_storage(); },
         [self = this->shared_from_this()](failure error) { self->opened(std::move(error)); });
+  }
+
+  // On the disk's thread, before anything else is: the log, then the newest snapshot, which may be large.
+  result<std::unique_ptr<Storage>> open_storage() {
+    auto opened = traits::open(options_.directory, options_.log, recovered_);
+    if (!opened) return opened;
+    auto snapshots =
+        worker::open(traits::make_file_system(), options_.directory, options_.snapshots, cancelled_);
+    if (!snapshots) return snapshots.error();
+    worker_ = *std::move(snapshots);
+    auto loaded = worker_->load_newest();
+    if (!loaded) return loaded.error();
+    if (*loaded) {
+      recovered_.snapshot = (*loaded)->meta;
+      loaded_ = std::move(*loaded);
+    } else if (recovered_.base.index) {
+      for (const failure& why : worker_->store().damaged()) return why;
+    }
+    return opened;
   }
 
   void opened(failure error) {
@@ -146,8 +197,14 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     g.raft.incarnation = recovered_.incarnation;
     g.raft.boot = recovered_.boot;
     g.raft.seed = g.raft.self.value() ^ recovered_.incarnation.value() ^ (recovered_.boot << 20);
+    std::optional<snapshot_file> newest;
+    if (loaded_) {
+      newest = loaded_->file;
+      map_.adopt(std::move(loaded_->map));
+      loaded_.reset();
+    }
     group_.emplace(g, options_.members, std::move(recovered_), *transport_, port_, map_,
-                   static_cast<group_observer&>(*this));
+                   static_cast<group_observer&>(*this), newest);
     recovered_ = {};
     transport_handlers handlers;
     handlers.on_message = [this](message&& m) { receive(std::move(m)); };
@@ -195,7 +252,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     pumping_ = false;
     flush_if_possible(*transport_);
     update_status();
-    if (group_->failed() && state_ == state::running) {
+    if (group_->failed() && takes_part()) {
       failure why = group_->failed();
       if (why.code != errc::storage_failed) why.what += " (directory '" + options_.directory + "')";
       return begin_stop(std::move(why));
@@ -213,6 +270,38 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       write_failure_ = *std::move(outcome);
       written_ = batch.seq;
     }
+  }
+
+  void start_fetch(const entry_fetch& what) {
+    auto done = [self = this->shared_from_this(), what](result<std::vector<entry>> entries) {
+      if (!self->group_) return;
+      self->group_->fetched(what, std::move(entries));
+      self->pump();
+    };
+    if constexpr (traits::blocks)
+      disk_.read(strand_, what, std::move(done));
+    else
+      asio::post(strand_, [done = std::move(done), entries = disk_.read_now(what)]() mutable {
+        done(std::move(entries));
+      });
+  }
+
+  void start_snapshot(map_capture&& captured, const snapshot_meta& meta) {
+    in_background(
+        [captured = std::move(captured), meta](worker& w) mutable { return w.take(std::move(captured), meta); },
+        [](node& n, result<snapshot_file> outcome) { n.group_->snapshot_taken(outcome); });
+  }
+
+  // Runs work(worker) on the background thread, then done(node, its result) on the queue.
+  template <class Work, class Done>
+  void in_background(Work work, Done done) {
+    background_.run(
+        strand_, [w = worker_.get(), work = std::move(work)]() mutable { return work(*w); },
+        [self = this->shared_from_this(), done = std::move(done)](auto outcome) mutable {
+          if (!self->group_) return;
+          done(*self, std::move(outcome));
+          self->pump();
+        });
   }
 
   void persisted(write_seq seq, failure error) {
@@ -249,16 +338,57 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (const auto now = clock::now(); next_tick_ + 2 * options_.tick < now) next_tick_ = now;
     timer_.expires_at(next_tick_);
     timer_.async_wait([self = this->shared_from_this()](std::error_code error) {
-      if (error || self->state_ != state::running) return;
+      if (error || !self->takes_part()) return;
       self->group_->tick();
       self->pump();
-      self->map_.collect(collect_per_tick);
-      self->maintain_if_idle();
-      if (self->state_ == state::running) self->arm_timer();
+      self->tidy_up();
+      if (self->state_ == state::leaving) self->go_on_leaving();
+      if (self->takes_part()) self->arm_timer();
     });
   }
 
+  void tidy_up() {
+    map_.collect(collect_per_tick);
+    if (discarded_memory discarded = map_.take_discarded(); !discarded.empty())
+      background_.run(
+          strand_, [discarded = std::move(discarded)] { return 0; }, [](int) {});
+    maintain_if_idle();
+    for (auto it = leaving_peers_.begin(); it != leaving_peers_.end();) {
+      if (++it->second < ticks_before_parting) {
+        ++it;
+        continue;
+      }
+      if constexpr (requires(Transport & t) { t.remove_peer(node_id{}); })
+        if (!group_->core().members().contains(it->first)) transport_->remove_peer(it->first);
+      it = leaving_peers_.erase(it);
+    }
+  }
+
   // --- stopping ---
+
+  [[nodiscard]] bool takes_part() const noexcept {
+    return state_ == state::running || state_ == state::leaving;
+  }
+
+  void leave() {
+    if (state_ != state::running) return begin_stop({});
+    state_ = state::leaving;
+    group_->hand_over();
+    pump();
+    go_on_leaving();
+  }
+  // Called until there is nothing to wait for; each step has a bound of its own.
+  void go_on_leaving() {
+    if (group_->handing_over()) return;
+    if (options_.snapshot_on_stop && !final_snapshot_.asked && group_->core().applied()) {
+      final_snapshot_.asked = true;
+      final_snapshot_.deadline = deadline();
+      group_->submit(final_snapshot_);
+      pump();
+    }
+    if (final_snapshot_.asked && !final_snapshot_.ended) return;
+    begin_stop({});
+  }
 
   void begin_stop(failure why) {
     const state before = state_;
@@ -271,13 +401,16 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     }
     timer_.cancel();
     if (group_) group_->stop();
-    if (before == state::running || why) finish_stop();  // else the storage is still being opened
+    // Else the storage is still being opened.
+    if (before == state::running || before == state::leaving || why) finish_stop();
   }
 
   void finish_stop() {
     if (group_ && group_->write_in_flight()) return;  // persisted() comes back here
     if (transport_) transport_->stop();
+    cancelled_.store(true, std::memory_order_relaxed);
     disk_.close();
+    background_.close();
     finish();
   }
 
@@ -316,6 +449,12 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     operation.deadline = deadline();
     group_->submit(operation);
   }
+  void accept(cluster_operation& operation) override {
+    if (!group_ || state_ != state::running)
+      return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
+    operation.deadline = deadline();
+    group_->submit(operation);
+  }
   void accept_cancel(std::uint64_t operation) override {
     if (group_) group_->cancel(operation, asio::error::operation_aborted);
   }
@@ -337,6 +476,28 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                                          " refuses it, because this id is bound to another data directory; "
                                          "bring the original directory back"});
   }
+  void on_event(const failure& event) override { report(event); }
+  void on_contact(node_id peer, const std::string& address) override { add_peer(peer, address); }
+  // Connections follow the members; whoever was removed is told so before its connection goes.
+  void on_members(const configuration& members) override {
+    for (const node_id id : members.ids()) {
+      const member& m = *members.find_member(id);
+      known_peers_.erase(id);
+      leaving_peers_.erase(id);
+      if (!m.address.empty()) add_peer(id, m.address);
+    }
+    for (const node_id gone : known_peers_) leaving_peers_.emplace(gone, 0);
+    known_peers_.clear();
+    for (const node_id id : members.ids()) known_peers_.insert(id);
+    const std::lock_guard lock(status_mutex_);
+    status_.members = members;
+  }
+  void add_peer(node_id peer, const std::string& address) {
+    if constexpr (requires(Transport & t) { t.add_peer(peer, address); }) {
+      if (peer == options_.group.raft.self || !transport_) return;
+      if (const failure bad = transport_->add_peer(peer, address)) report(bad);
+    }
+  }
   void update_status() {
     if (!group_) return;
     const raft_core& core = group_->core();
@@ -349,10 +510,21 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     status_.commit = core.commit();
     status_.applied = core.applied();
     status_.running = state_ == state::running;
+    status_.first = core.log().first_index();
+    status_.snapshot = core.snapshot() ? core.snapshot()->at.index : log_index{};
+    status_.change_under_way = core.change_under_way();
   }
 
   static constexpr std::size_t collect_per_tick = 4096;
   static constexpr int idle_before_maintenance = 3;  // ticks
+  static constexpr int ticks_before_parting = 200;   // from a removed member
+
+  struct last_snapshot final : cluster_operation {
+    void complete(const failure&, version) override { ended = true; }
+    void abandon() noexcept override { ended = true; }
+    bool asked = false;
+    bool ended = false;
+  };
 
   asio::any_io_executor host_;
   asio::strand<asio::any_io_executor> strand_;
@@ -368,6 +540,12 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   std::shared_ptr<void> run_owner_;
   std::shared_ptr<read_operation> started_;
   recovered_log recovered_;
+  std::optional<loaded_snapshot> loaded_;  // found at the start
+  std::atomic<bool> cancelled_{false};     // ends the work on snapshots
+  std::unique_ptr<worker> worker_;         // used on the background thread from the start on
+  std::set<node_id> known_peers_;          // members of the last configuration
+  std::map<node_id, int> leaving_peers_;   // removed members, and for how many ticks
+  last_snapshot final_snapshot_;           // before the group, which may abandon it
   std::unique_ptr<Transport> transport_;
   storage_port port_{*this};
   std::optional<group<Transport, storage_port>> group_;
@@ -382,7 +560,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   mutable std::mutex event_mutex_;
   bool silenced_ = false;
   failure last_failure_;
-  disk_queue<Storage> disk_;  // last: its thread ends before anything else goes
+  background_thread background_;
+  disk_queue<Storage> disk_;  // last: the threads end before anything else goes
 };
 
 }  // namespace confman

@@ -8,6 +8,7 @@
 #include "confman/error.hpp"
 #include "confman/runtime/group.hpp"
 #include "confman/storage/log_options.hpp"
+#include "confman/storage/snapshot_store.hpp"
 
 namespace confman {
 
@@ -17,6 +18,8 @@ struct node_options {
   configuration members;
   std::string directory;
   log_options log;
+  snapshot_options snapshots;
+  bool snapshot_on_stop = false;
   std::chrono::milliseconds tick{10};
   std::chrono::milliseconds request_timeout{5000};
   history_limits history;
@@ -36,6 +39,10 @@ struct node_status {
   log_index commit;
   log_index applied;
   bool running = false;
+  log_index first;        // the oldest entry that the log in memory holds
+  log_index snapshot;     // what the newest durable snapshot contains; 0: there is none
+  configuration members;  // the effective one
+  bool change_under_way = false;
 };
 
 }  // namespace confman

@@ -10,35 +10,36 @@
 #include "confman/map/snapshot_encoder.hpp"
 #include "confman/map/snapshot_loader.hpp"
 #include "confman/runtime/group_snapshots.hpp"
+#include "confman/storage/snapshot_backup.hpp"
 #include "confman/storage/snapshot_store.hpp"
 
 namespace confman {
 
-// Between the map's stream of blocks and the store's files. Synchronous; one thread at a time, except cancel(). Its
-// address must not change while in use.
+// Between the map's stream of blocks and the store's files. Synchronous; one thread at a time.
 template <file_system FileSystem>
 class snapshot_worker {
  public:
-  snapshot_worker(std::shared_ptr<FileSystem> system, snapshot_store<FileSystem> store)
-      : system_(std::move(system)), store_(std::move(store)) {}
+  // `cancelled`: set on any thread, it ends what is under way soon, with errc::stopped. Must outlive this.
+  snapshot_worker(std::shared_ptr<FileSystem> system, snapshot_store<FileSystem> store,
+                  const std::atomic<bool>& cancelled)
+      : system_(std::move(system)), store_(std::move(store)), cancelled_(&cancelled) {}
   snapshot_worker(const snapshot_worker&) = delete;
   snapshot_worker& operator=(const snapshot_worker&) = delete;
 
   // Errors: those of snapshot_store::open().
   [[nodiscard]] static result<std::unique_ptr<snapshot_worker>> open(std::shared_ptr<FileSystem> system,
                                                                      const std::string& directory,
-                                                                     const snapshot_options& options) {
+                                                                     const snapshot_options& options,
+                                                                     const std::atomic<bool>& cancelled) {
     auto store = snapshot_store<FileSystem>::open(*system, directory, options);
     if (!store) return store.error();
-    return std::make_unique<snapshot_worker>(std::move(system), *std::move(store));
+    return std::make_unique<snapshot_worker>(std::move(system), *std::move(store), cancelled);
   }
-
-  // Any thread: what is under way ends soon, with errc::stopped.
-  void cancel() noexcept { cancelled_.store(true, std::memory_order_relaxed); }
 
   [[nodiscard]] const snapshot_store<FileSystem>& store() const noexcept { return store_; }
 
-  // The newest snapshot, ready to be the state; nothing if there is none. Errors: snapshot_damaged, storage_failed.
+  // The newest snapshot, ready to be the state; nothing if there is none. Errors: snapshot_damaged,
+  // storage_failed.
   [[nodiscard]] result<std::optional<loaded_snapshot>> load_newest() {
     const snapshot_info* newest = store_.newest();
     if (!newest) return std::optional<loaded_snapshot>();
@@ -47,7 +48,8 @@ class snapshot_worker {
     return std::optional<loaded_snapshot>(*std::move(loaded));
   }
 
-  // Writes the captured state to a durable file. Errors: storage_failed (the node goes on without it), stopped.
+  // Writes the captured state to a durable file. Errors: storage_failed (the node goes on without it),
+  // stopped.
   [[nodiscard]] result<snapshot_file> take(map_capture&& state, const snapshot_meta& meta) {
     auto writer = store_.begin(meta);
     if (!writer) return writer.error();
@@ -62,7 +64,8 @@ class snapshot_worker {
     return file_of(*made);
   }
 
-  // A piece of the file that is being sent. The file stays readable when it is replaced by a newer one meanwhile.
+  // A piece of the file that is being sent. The file stays readable when it is replaced by a newer one
+  // meanwhile.
   [[nodiscard]] result<shared_bytes> read(const snapshot_read& what) {
     if (!sending_ || sending_->digest() != what.file.digest || sending_->meta().at != what.file.at) {
       auto opened = store_.read(what.file.at);
@@ -106,10 +109,12 @@ class snapshot_worker {
   }
 
   // Copies a snapshot to a file of its own: see export_snapshot().
-  [[nodiscard]] failure copy(version at, const std::string& path) { return export_snapshot(store_, at, path); }
+  [[nodiscard]] failure copy(version at, const std::string& path) {
+    return export_snapshot(store_, at, path);
+  }
 
  private:
-  [[nodiscard]] bool cancelled() const noexcept { return cancelled_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
   [[nodiscard]] static failure stopped() {
     return {errc::stopped, "the node is shutting down: the snapshot was given up"};
   }
@@ -142,7 +147,7 @@ class snapshot_worker {
 
   std::shared_ptr<FileSystem> system_;
   snapshot_store<FileSystem> store_;
-  std::atomic<bool> cancelled_{false};
+  const std::atomic<bool>* cancelled_;
   std::optional<snapshot_reader<FileSystem>> sending_;
   std::optional<snapshot_receiver<FileSystem>> receiving_;
   snapshot_file receiving_file_;

@@ -7,6 +7,7 @@
 
 #include "confman/storage/file_system.hpp"
 #include "confman/storage/log.hpp"
+#include "confman/storage/memory_file_system.hpp"
 #include "confman/storage/memory_storage.hpp"
 
 namespace confman {
@@ -18,12 +19,16 @@ using file_storage = log<posix_file_system>;
 //   static constexpr bool blocks;   true: append and sync may wait for a device, and get a thread of their
 //   own static result<std::unique_ptr<Storage>> open(const std::string& directory, const log_options&,
 //   recovered_log&);
+//   using file_system = ...;        where snapshots are kept
+//   static std::shared_ptr<file_system> make_file_system();
 template <class Storage>
 struct storage_traits;
 
 template <>
 struct storage_traits<file_storage> {
   static constexpr bool blocks = true;
+  using file_system = posix_file_system;
+  static std::shared_ptr<file_system> make_file_system() { return std::make_shared<file_system>(); }
 
   static result<std::unique_ptr<file_storage>> open(const std::string& directory, const log_options& options,
                                                     recovered_log& recovered) {
@@ -38,6 +43,8 @@ struct storage_traits<file_storage> {
 template <>
 struct storage_traits<memory_storage> {
   static constexpr bool blocks = false;
+  using file_system = memory_file_system;
+  static std::shared_ptr<file_system> make_file_system() { return std::make_shared<file_system>(); }
 
   static result<std::unique_ptr<memory_storage>> open(const std::string&, const log_options& options,
                                                       recovered_log& recovered) {

@@ -16,8 +16,8 @@
 
 namespace confman {
 
-// NOT DURABLE: gone with the object. One thread at a time. Files that are removed or replaced stay readable for whoever
-// has them open.
+// NOT DURABLE: gone with the object. One thread at a time. Files that are removed or replaced stay readable
+// for whoever has them open.
 class memory_file_system {
  public:
   class file {
@@ -36,7 +36,8 @@ class memory_file_system {
   [[nodiscard]] result<std::vector<std::string>> list_directory(const std::string& path) {
     std::vector<std::string> names;
     for (const auto& [name, bytes] : files_)
-      if (name.size() > path.size() + 1 && name.compare(0, path.size(), path) == 0 && name[path.size()] == '/')
+      if (name.size() > path.size() + 1 && name.compare(0, path.size(), path) == 0 &&
+          name[path.size()] == '/')
         names.push_back(name.substr(path.size() + 1));
     return names;
   }

@@ -35,7 +35,7 @@ inline std::pair<std::string, std::string> split_path(const std::string& path) {
         return {errc::bad_option, "restore: the address of member " + std::to_string(m.id.value()) + " has " +
                                       std::to_string(m.address.size()) +
                                       " bytes, at most 65,535 are possible"};
-  const auto head = snapshot_format::encode({identity.cluster, identity.group, {}, meta});
+  const auto head = confman::snapshot_format::encode({identity.cluster, identity.group, {}, meta});
   return head ? failure{} : head.error();
 }
 
@@ -46,12 +46,12 @@ template <file_system FileSystem>
   result<typename FileSystem::file> f = fs.open_file(to, open_mode::create);
   if (!f) return f.error();
   if (failure e = fs.resize(*f, 0)) return e;
-  std::string piece(snapshot_format::max_block_bytes, '\0');
+  std::string piece(confman::snapshot_format::max_block_bytes, '\0');
   std::uint64_t unsynced = 0;
   for (std::uint64_t at = 0; at < from.size();) {
     const result<std::size_t> got = from.read_raw(at, {piece.data(), piece.size()});
     if (!got) return got.error();
-    if (*got == 0) return snapshot_format::damage(from.path(), at, "the file has been cut");
+    if (*got == 0) return confman::snapshot_format::damage(from.path(), at, "the file has been cut");
     const std::string_view bytes(piece.data(), *got);
     if (failure e = fs.write(*f, at, {&bytes, 1})) return e;
     at += *got;
