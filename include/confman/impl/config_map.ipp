@@ -16,7 +16,16 @@ CONFMAN_DECL node_options translate(const options& o) {
   node_options n;
   n.invalid = validate(o);
   if (n.invalid) return n;
-  for (const auto& [id, address] : o.members) n.members.incoming.push_back({node_id(id), incarnation_id{}});
+  for (const auto& [id, address] : o.members) {
+    const auto found = o.priorities.find(id);
+    const std::uint8_t priority = found == o.priorities.end() ? std::uint8_t{1} : found->second;
+    if (!o.join)
+      n.members.incoming.push_back({node_id(id), incarnation_id{}, address, priority});
+    else if (id == o.self)
+      n.group.join.request = {address, o.join_as_learner, priority};
+    else
+      n.group.join.contacts.push_back(node_id(id));
+  }
   // Five ticks to a heartbeat: fine enough for random election timeouts, coarse enough to sleep in between.
   n.tick = std::max(o.heartbeat_interval / 5, std::chrono::milliseconds(1));
   raft_options& r = n.group.raft;
@@ -28,6 +37,22 @@ CONFMAN_DECL node_options translate(const options& o) {
   r.max_uncommitted_bytes = o.max_uncommitted_bytes;
   r.max_uncommitted_entries = o.max_pending_requests;
   r.max_pending_reads = o.max_pending_requests;
+  r.max_cached_bytes = o.log_cache_bytes;
+  r.first_election_by_majority = o.first_election_by_majority;
+  snapshot_policy& s = n.group.snapshots;
+  s.log_bytes = o.snapshot_log_bytes;
+  s.log_entries = o.snapshot_log_entries;
+  s.tail_bytes = o.log_tail_bytes;
+  s.tail_entries = o.log_tail_entries;
+  s.transfer.retry = r.election_ticks;
+  s.transfer.give_up = 20 * r.election_ticks;
+  if (o.snapshot_send_bytes_per_second != 0)
+    s.transfer.bytes_per_tick = std::max<std::size_t>(
+        o.snapshot_send_bytes_per_second * static_cast<std::size_t>(n.tick.count()) / 1000, 1);
+  n.snapshots.cluster = r.cluster;
+  n.snapshots.group = r.group;
+  n.snapshots.compress = o.compress_snapshots;
+  n.snapshot_on_stop = o.snapshot_on_stop;
   n.group.max_waiting = o.max_pending_requests;
   n.mailbox_capacity = o.max_pending_requests;
   n.request_timeout = o.request_timeout;

@@ -4,6 +4,8 @@
 
 #include "confman/core/chain.hpp"
 #include "confman/options.hpp"
+#include "confman/map/limits.hpp"
+#include "confman/storage/compression.hpp"
 #include "confman/transport/address.hpp"
 
 namespace confman {
@@ -35,6 +37,12 @@ inline failure validate_members(const options& o) {
       return bad_option(
           fmt::format("options.members: nodes {} and {} have the same address {}", at->second, id, address));
   }
+  if (o.join && o.cluster.empty())
+    return bad_option("options.join is set, but options.cluster is empty: name the cluster to join");
+  if (o.join && o.members.size() < 2)
+    return bad_option("options.join is set, but options.members names no member to ask: add one, and its address");
+  if (o.compress_snapshots && !has_zstd)
+    return bad_option("options.compress_snapshots is set, but this build of confman has no zstd: build it with libzstd");
   if (!o.members.count(o.self))
     return bad_option(
         fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));
@@ -73,10 +81,15 @@ struct size_limit {
 
 inline failure validate_sizes(const options& o) {
   const size_limit limits[] = {
-      {"max_value_bytes", o.max_value_bytes, 0, 16 << 20},
+      {"max_value_bytes", o.max_value_bytes, 0, max_large_value_bytes},
       {"max_pending_requests", o.max_pending_requests, 1, 1 << 24},
       {"max_uncommitted_bytes", o.max_uncommitted_bytes, 1 << 10, std::size_t{1} << 40},
       {"segment_bytes", o.segment_bytes, 1 << 16, std::size_t{1} << 30},
+      {"snapshot_log_bytes", o.snapshot_log_bytes, 1 << 10, std::size_t{1} << 40},
+      {"snapshot_log_entries", o.snapshot_log_entries, 1, std::size_t{1} << 40},
+      {"log_tail_bytes", o.log_tail_bytes, 0, std::size_t{1} << 40},
+      {"log_tail_entries", o.log_tail_entries, 0, std::size_t{1} << 40},
+      {"log_cache_bytes", o.log_cache_bytes, 1 << 10, std::size_t{1} << 40},
       {"watch_history_changes", o.watch_history_changes, 0, 1 << 26},
       {"watch_history_bytes", o.watch_history_bytes, 0, std::size_t{1} << 40},
       {"watch_buffer_changes", o.watch_buffer_changes, 1, 1 << 26},

@@ -468,7 +468,11 @@ class group {
   }
 
   void ask_to_join() {
-    if (core_.members().contains(options_.raft.self)) return;
+    // Who was a member once and is none any more was removed: it doesn't ask to be one again.
+    const bool member = core_.members().contains(options_.raft.self);
+    if (member ? core_.members().is_voter(options_.raft.self) || joining_.request().as_learner
+               : bool(core_.log().last_index()))
+      return;
     if (const node_id contact = joining_.ask(now_)) transport_.send(envelope(contact, joining_.request()));
   }
 

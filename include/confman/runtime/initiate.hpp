@@ -5,9 +5,12 @@
 #include <asio/any_io_executor.hpp>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "confman/map/map_state.hpp"
+#include "confman/runtime/large_write.hpp"
 #include "confman/runtime/pending.hpp"
 
 namespace confman::detail {
@@ -37,9 +40,27 @@ class initiation {
   }
   static void refuse(write_operation& operation, std::error_code why) { operation.complete(why, {}); }
   static void refuse(read_operation& operation, std::error_code why) { operation.complete(why); }
+  static void refuse(cluster_operation& operation, std::error_code why) {
+    operation.complete({why, why.message()}, {});
+  }
 
   std::shared_ptr<Node> node_;
 };
+
+// Hands a write to the queue, in one entry or in pieces. An error: it wasn't taken, and the operation is untouched.
+template <class Node, class Operation>
+[[nodiscard]] std::error_code send_write(const std::shared_ptr<Node>& node, Operation& operation,
+                                         prepared_write&& write) {
+  if (!write.value.empty()) {
+    auto pieces = std::make_unique<large_write<Node>>(node, operation, std::move(write), node->next_upload());
+    const std::error_code refused = node->send(*pieces);
+    if (!refused) (void)pieces.release();
+    return refused;
+  }
+  operation.command = std::move(write.command);
+  operation.repeatable = write.repeatable;
+  return node->send(operation);
+}
 
 template <class Node>
 class initiate_write : public initiation<Node> {
@@ -47,7 +68,7 @@ class initiate_write : public initiation<Node> {
   using initiation<Node>::initiation;
 
   template <class Handler>
-  void operator()(Handler&& handler, result<shared_bytes> command) const {
+  void operator()(Handler&& handler, result<prepared_write> write) const {
     using handler_type = std::decay_t<Handler>;
     using operation_type = handler_write<handler_type, asio::any_io_executor>;
     handler_type own(std::forward<Handler>(handler));
@@ -55,8 +76,64 @@ class initiate_write : public initiation<Node> {
     connect_cancellation(this->node_, own, id);
     auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor());
     operation->id = id;
-    if (!command) return operation->complete(command.error().code, {});
-    operation->command = *std::move(command);
+    if (!write) return operation->complete(write.error().code, {});
+    if (const std::error_code refused = send_write(this->node_, *operation, *std::move(write)))
+      operation->complete(refused, {});
+  }
+};
+
+// The handler takes the error and where in the log it happened.
+struct finish_at {
+  template <class Bound>
+  void operator()(Bound bound, const failure& error, version at) const {
+    Bound::post(std::move(bound), error.code, at);
+  }
+};
+struct finish_without_place {
+  template <class Bound>
+  void operator()(Bound bound, const failure& error, version) const {
+    Bound::post(std::move(bound), error.code);
+  }
+};
+// After a snapshot, copies it to a file.
+template <class Node>
+struct finish_backup {
+  Node* node;  // completes the operation, so it is there
+  std::string path;
+
+  template <class Bound>
+  void operator()(Bound bound, const failure& error, version at) {
+    if (error) return Bound::post(std::move(bound), error.code, at);
+    node->copy_snapshot(at, std::move(path), [bound = std::move(bound), at](const failure& copied) mutable {
+      Bound::post(std::move(bound), copied.code, at);
+    });
+  }
+};
+
+struct cluster_request {
+  cluster_operation::action what = cluster_operation::action::snapshot;
+  std::vector<member_change> changes;
+  node_id target;
+};
+
+template <class Node>
+class initiate_cluster : public initiation<Node> {
+ public:
+  using initiation<Node>::initiation;
+
+  template <class Handler, class Finish>
+  void operator()(Handler&& handler, cluster_request request, Finish finish) const {
+    using handler_type = std::decay_t<Handler>;
+    using operation_type = handler_cluster<handler_type, asio::any_io_executor, Finish>;
+    handler_type own(std::forward<Handler>(handler));
+    const std::uint64_t id = this->node_->next_operation();
+    connect_cancellation(this->node_, own, id);
+    auto* operation =
+        make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
+    operation->id = id;
+    operation->what = request.what;
+    operation->changes = std::move(request.changes);
+    operation->target = request.target;
     this->submit(operation);
   }
 };

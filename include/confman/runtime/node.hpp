@@ -13,6 +13,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <random>
 #include <set>
 #include <string>
 #include <utility>
@@ -142,7 +143,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
                   [done = std::move(done)](node&, failure error) mutable { done(std::move(error)); });
   }
-  [[nodiscard]] const asio::strand<asio::any_io_executor>& queue() const noexcept { return strand_; }
+  // Never the same twice, also not after a restart (but for one chance in 2^64).
+  [[nodiscard]] std::uint64_t next_upload() noexcept {
+    return (upload_salt_ ^ next_operation()) | std::uint64_t{1} << 63;
+  }
   [[nodiscard]] std::uint64_t next_operation() noexcept {
     return operations_.fetch_add(1, std::memory_order_relaxed) + 1;
   }
@@ -515,6 +519,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     status_.change_under_way = core.change_under_way();
   }
 
+  [[nodiscard]] static std::uint64_t random_salt() {
+    std::random_device device;
+    return std::uint64_t{device()} << 32 | device();
+  }
+
   static constexpr std::size_t collect_per_tick = 4096;
   static constexpr int idle_before_maintenance = 3;  // ticks
   static constexpr int ticks_before_parting = 200;   // from a removed member
@@ -536,6 +545,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   std::chrono::steady_clock::time_point next_tick_;
   std::atomic<state> state_{state::idle};
   std::atomic<std::uint64_t> operations_{0};
+  const std::uint64_t upload_salt_ = random_salt();
   read_operation* run_ = nullptr;
   std::shared_ptr<void> run_owner_;
   std::shared_ptr<read_operation> started_;

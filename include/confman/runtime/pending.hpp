@@ -137,6 +137,32 @@ class handler_read final : public read_operation, public mail {
   Finish finish_;
 };
 
+// Finish: as above; finish(bound handler, failure, version).
+template <class Handler, class Executor, class Finish>
+class handler_cluster final : public cluster_operation, public mail {
+ public:
+  handler_cluster(Handler&& handler, const Executor& executor, Finish&& finish)
+      : bound_(std::move(handler), executor), finish_(std::move(finish)) {}
+
+  void deliver(mail_receiver& to) override { to.accept(*this); }
+  void discard() noexcept override { (void)take(); }
+  void abandon() noexcept override { (void)take(); }
+  void complete(const failure& error, version at) override {
+    Finish finish = std::move(finish_);
+    const failure copy = error;
+    finish(take(), copy, at);
+  }
+
+ private:
+  bound_handler<Handler, Executor> take() {
+    bound_handler<Handler, Executor> bound = std::move(bound_);
+    destroy_operation(this, asio::get_associated_allocator(bound.handler()));
+    return bound;
+  }
+  bound_handler<Handler, Executor> bound_;
+  Finish finish_;
+};
+
 // Asks the queue to end an operation that still waits.
 class cancel_letter final : public mail {
  public:
@@ -196,6 +222,20 @@ class blocking_read final : public read_operation, public mail {
   void abandon() noexcept override { answer.set(errc::stopped); }
   void complete(std::error_code code) override { answer.set(code); }
   rendezvous<std::error_code> answer;
+};
+
+struct cluster_answer {
+  failure error;
+  version at;
+};
+
+class blocking_cluster final : public cluster_operation, public mail {
+ public:
+  void deliver(mail_receiver& to) override { to.accept(*this); }
+  void discard() noexcept override { abandon(); }
+  void abandon() noexcept override { answer.set({{errc::stopped, "the map was destroyed"}, {}}); }
+  void complete(const failure& error, version at) override { answer.set({error, at}); }
+  rendezvous<cluster_answer> answer;
 };
 
 }  // namespace confman::detail
