@@ -356,6 +356,17 @@ TEST_CASE("trap: a duplicate late rejection never drives next to or below match,
   CHECK(node.snapshots_wanted.empty());
 }
 
+TEST_CASE("a hint from before the log's floor asks for the snapshot at once, without another probe") {
+  test_node node = leader_with(10);
+  node.compact(3);
+  node.work();
+  elect_again(node);
+  CHECK_FALSE(node.receive(3, 2, append_reject{log_index(10), {term_t(1), log_index(3)}}));
+  node.work();
+  CHECK(node.snapshots_wanted.size() == 1);
+  CHECK(node.count<append_request>(3) == 0);
+}
+
 TEST_CASE("a follower one behind the log's beginning needs no snapshot: the place before is remembered") {
   test_node node = leader_with(10);
   node.compact(3);

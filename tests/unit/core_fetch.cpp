@@ -304,3 +304,13 @@ TEST_CASE("lost appends are found by asking at the end of what was sent, also wh
   node.pump();
   CHECK(node.take<append_request>(3).at(0).previous.index == log_index(10));
 }
+
+TEST_CASE("what is released is not read any more, not even for the hash of the place before") {
+  test_node node = leader_of_laggard(10);
+  REQUIRE(node.fetches.size() == 1);
+  node.compact(31);  // entries 11..41 stay on the disk, memory begins far after
+  node->unreachable(node_id(3));
+  node.pump();
+  CHECK(node.fetches.size() == 1);
+  CHECK(node.snapshots_wanted == std::vector<node_id>{node_id(3)});
+}

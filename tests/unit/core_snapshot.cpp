@@ -207,7 +207,7 @@ TEST_CASE("what was handed out before an install and is applied late takes nothi
 }
 
 TEST_CASE("proposals are counted right after a reset: no byte of the old log stays counted") {
-  const auto change = [](raft_options& o) { o.max_uncommitted_bytes = 3000; };
+  const auto change = [](raft_options& o) { o.max_uncommitted_bytes = 1500; };
   test_node node(1, bound_voters(3), change, disk_of(2, std::vector<std::uint64_t>(40, 1)));
   CHECK_FALSE(node.receive(2, 2, heartbeat{}));
   REQUIRE(node->install(snapshot_of({2, 2, 2}, 3)));
