@@ -6,15 +6,18 @@
 #include "confman/config.hpp"
 
 #include <asio/async_result.hpp>
+#include <chrono>
 #include <concepts>
 #include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "confman/map/map_state.hpp"
 #include "confman/options.hpp"
+#include "confman/runtime/client_session.hpp"
 #include "confman/runtime/consistency.hpp"
 #include "confman/runtime/initiate.hpp"
 #include "confman/runtime/node.hpp"
@@ -30,10 +33,15 @@ namespace detail {
 [[nodiscard]] CONFMAN_DECL node_options translate(const options& o);
 [[nodiscard]] CONFMAN_DECL tcp_options translate_tcp(const options& o);
 
-// The bytes of a command by this node, or why it may not be proposed.
-[[nodiscard]] CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind kind,
-                                                             std::string_view key, std::string_view value,
-                                                             std::uint64_t expected_revision);
+// A write by this node, checked and encoded, or why it may not be proposed.
+[[nodiscard]] CONFMAN_DECL result<prepared_write> prepare(const options& o, command_kind kind,
+                                                          std::string_view key, std::string_view value,
+                                                          std::uint64_t expected_revision, const once& token);
+// The same for what concerns a session itself: to open one, which stays open while it isn't idle for longer
+// than `time_to_live`; or to close or keep alive `session`.
+[[nodiscard]] CONFMAN_DECL result<prepared_write> prepare_session(const options& o, command_kind kind,
+                                                                  std::uint64_t session,
+                                                                  std::chrono::milliseconds time_to_live);
 
 [[noreturn]] CONFMAN_DECL void throw_failure(const failure& error);
 
@@ -112,25 +120,82 @@ class basic_config_map {
   // Signature of each: void(std::error_code, write_result).
   template <class CompletionToken>
   auto async_put(std::string_view key, std::string_view value, CompletionToken&& token) {
-    return write(command_kind::put, key, value, 0, std::forward<CompletionToken>(token));
+    return write(command_kind::put, key, value, 0, {}, std::forward<CompletionToken>(token));
   }
   // Erasing a key that doesn't exist is no error; result.existed tells.
   template <class CompletionToken>
   auto async_erase(std::string_view key, CompletionToken&& token) {
-    return write(command_kind::erase, key, {}, 0, std::forward<CompletionToken>(token));
+    return write(command_kind::erase, key, {}, 0, {}, std::forward<CompletionToken>(token));
   }
   // Puts only if the key's modify revision is `expected_revision` (0: only if it doesn't exist); else
   // compare_failed, and result.previous_revision is the current one.
   template <class CompletionToken>
   auto async_compare_exchange(std::string_view key, std::uint64_t expected_revision, std::string_view value,
                               CompletionToken&& token) {
-    return write(command_kind::compare_exchange, key, value, expected_revision,
+    return write(command_kind::compare_exchange, key, value, expected_revision, {},
                  std::forward<CompletionToken>(token));
   }
   template <class CompletionToken>
   auto async_compare_erase(std::string_view key, std::uint64_t expected_revision, CompletionToken&& token) {
-    return write(command_kind::compare_erase, key, {}, expected_revision,
+    return write(command_kind::compare_erase, key, {}, expected_revision, {},
                  std::forward<CompletionToken>(token));
+  }
+
+  // --- exactly once: a write with a session and a sequence has one effect, however often and wherever it is
+  // sent ---
+
+  // The same writes with a token of a client_session. A repeated one gets the first one's answer; while it
+  // waits it is passed on again by itself when the leader changes. Further errors: session_expired, busy (too
+  // many without an end).
+  template <class CompletionToken>
+  auto async_put(std::string_view key, std::string_view value, const once& token_of_session,
+                 CompletionToken&& token) {
+    return write(command_kind::put, key, value, 0, token_of_session, std::forward<CompletionToken>(token));
+  }
+  template <class CompletionToken>
+  auto async_erase(std::string_view key, const once& token_of_session, CompletionToken&& token) {
+    return write(command_kind::erase, key, {}, 0, token_of_session, std::forward<CompletionToken>(token));
+  }
+  template <class CompletionToken>
+  auto async_compare_exchange(std::string_view key, std::uint64_t expected_revision, std::string_view value,
+                              const once& token_of_session, CompletionToken&& token) {
+    return write(command_kind::compare_exchange, key, value, expected_revision, token_of_session,
+                 std::forward<CompletionToken>(token));
+  }
+  template <class CompletionToken>
+  auto async_compare_erase(std::string_view key, std::uint64_t expected_revision,
+                           const once& token_of_session, CompletionToken&& token) {
+    return write(command_kind::compare_erase, key, {}, expected_revision, token_of_session,
+                 std::forward<CompletionToken>(token));
+  }
+  write_result put(std::string_view key, std::string_view value, const once& token_of_session,
+                   std::error_code& error) {
+    return write_blocking(command_kind::put, key, value, 0, error, token_of_session);
+  }
+  write_result erase(std::string_view key, const once& token_of_session, std::error_code& error) {
+    return write_blocking(command_kind::erase, key, {}, 0, error, token_of_session);
+  }
+
+  // Opens a session: result.revision is its id, for a client_session. It ends when it has not been used for
+  // `time_to_live` (1 ms to 7 days) of the cluster's time, or is closed, or 65,536 newer ones are in use.
+  // Signature of each: void(std::error_code, write_result). An open whose outcome is unknown may leave a
+  // session that ends by itself.
+  template <class CompletionToken>
+  auto async_open_session(std::chrono::milliseconds time_to_live, CompletionToken&& token) {
+    return session(command_kind::session_open, 0, time_to_live, std::forward<CompletionToken>(token));
+  }
+  template <class CompletionToken>
+  auto async_close_session(std::uint64_t session_id, CompletionToken&& token) {
+    return session(command_kind::session_close, session_id, {}, std::forward<CompletionToken>(token));
+  }
+  template <class CompletionToken>
+  auto async_keep_session(std::uint64_t session_id, CompletionToken&& token) {
+    return session(command_kind::session_keep_alive, session_id, {}, std::forward<CompletionToken>(token));
+  }
+  // Blocking; 0 with an error.
+  std::uint64_t open_session(std::chrono::milliseconds time_to_live, std::error_code& error) {
+    return run_blocking(detail::prepare_session(options_, command_kind::session_open, 0, time_to_live), error)
+        .revision;
   }
 
   // The same, blocking the calling thread. Without `error` they throw std::system_error. On the map's own
@@ -183,6 +248,61 @@ class basic_config_map {
                                              std::error_code& error) const;
   void read_barrier(consistency freshness, std::error_code& error) const;
 
+  // --- the cluster ---
+
+  // Who the members are, by this node's log; see also status().change_under_way.
+  [[nodiscard]] configuration members() const { return node_->status().members; }
+
+  // Changes the members: add, remove, promote, demote, several at once; through a joint phase where needed,
+  // no restart. On the leader. Completes when the new configuration is committed. Signature:
+  // void(std::error_code, version). Errors: refused, nothing happened: not_leader (status().leader is),
+  // change_in_flight, bad_change, already_a_member, not_a_member, last_voter, learner_behind, busy, stopped;
+  // undone: change_undone; it may still happen, see members(): outcome_unknown. Cancelling ends the wait, not
+  // the change.
+  template <class CompletionToken>
+  auto async_change_members(std::vector<member_change> changes, CompletionToken&& token) {
+    return cluster({cluster_operation::action::change_members, std::move(changes), {}}, detail::finish_at{},
+                   std::forward<CompletionToken>(token));
+  }
+  // Hands leadership to `to` (0: to the best of the others). On the leader. Completes when it has taken over.
+  // Signature: void(std::error_code). Errors: not_leader, not_a_member, transfer_failed (this node leads on),
+  // stopped.
+  template <class CompletionToken>
+  auto async_transfer_leadership(std::uint64_t to, CompletionToken&& token) {
+    return cluster<void(std::error_code)>({cluster_operation::action::transfer, {}, node_id(to)},
+                                          detail::finish_without_place{},
+                                          std::forward<CompletionToken>(token));
+  }
+  // Takes a snapshot of this node's state now. Readers and writers go on. Completes when it is durable, with
+  // what it contains. Signature: void(std::error_code, version). Errors: storage_failed (the node goes on),
+  // stopped, outcome_unknown (the deadline passed: it may still be made).
+  template <class CompletionToken>
+  auto async_snapshot(CompletionToken&& token) {
+    return cluster({cluster_operation::action::snapshot, {}, {}}, detail::finish_at{},
+                   std::forward<CompletionToken>(token));
+  }
+  // A snapshot, copied to a new file: what restore() makes a new cluster of. As async_snapshot(); further
+  // errors: bad_option (there is such a file), snapshot_damaged.
+  template <class CompletionToken>
+  auto async_backup(std::string path, CompletionToken&& token) {
+    return cluster({cluster_operation::action::snapshot, {}, {}},
+                   detail::finish_backup<node_type>{node_.get(), std::move(path)},
+                   std::forward<CompletionToken>(token));
+  }
+
+  // The same, blocking; the failure's text says more than its code.
+  failure change_members(std::vector<member_change> changes) {
+    return cluster_blocking({cluster_operation::action::change_members, std::move(changes), {}}).error;
+  }
+  failure transfer_leadership(std::uint64_t to) {
+    return cluster_blocking({cluster_operation::action::transfer, {}, node_id(to)}).error;
+  }
+  [[nodiscard]] result<version> take_snapshot() {
+    const detail::cluster_answer answer = cluster_blocking({cluster_operation::action::snapshot, {}, {}});
+    if (answer.error) return answer.error;
+    return answer.at;
+  }
+
   // --- watches ---
 
   // Calls on_change(const change_batch&) for every change under `prefix`, in order, without gap or duplicate,
@@ -199,9 +319,22 @@ class basic_config_map {
 
   template <class CompletionToken>
   auto write(command_kind kind, std::string_view key, std::string_view value, std::uint64_t expected,
-             CompletionToken&& token);
+             const once& token_of_session, CompletionToken&& token);
+  template <class CompletionToken>
+  auto session(command_kind kind, std::uint64_t id, std::chrono::milliseconds time_to_live,
+               CompletionToken&& token);
+  template <class Signature = void(std::error_code, version), class Finish, class CompletionToken>
+  auto cluster(detail::cluster_request request, Finish finish, CompletionToken&& token) {
+    return asio::async_initiate<CompletionToken, Signature>(detail::initiate_cluster<node_type>(node_), token,
+                                                            std::move(request), std::move(finish));
+  }
+  detail::cluster_answer cluster_blocking(detail::cluster_request request);
+  write_result run_blocking(result<detail::prepared_write> write, std::error_code& error);
   write_result write_blocking(command_kind kind, std::string_view key, std::string_view value,
-                              std::uint64_t expected, std::error_code& error);
+                              std::uint64_t expected, std::error_code& error,
+                              const once& token_of_session = {}) {
+    return run_blocking(detail::prepare(options_, kind, key, value, expected, token_of_session), error);
+  }
   write_result write_throwing(command_kind kind, std::string_view key, std::string_view value,
                               std::uint64_t expected);
   // What is known about why the map ended with this code.

@@ -84,20 +84,61 @@ CONFMAN_DECL tcp_options translate_tcp(const options& o) {
   return t;
 }
 
-CONFMAN_DECL result<shared_bytes> make_command(const options& o, command_kind kind, std::string_view key,
-                                               std::string_view value, std::uint64_t expected_revision) {
-  if (failure error = validate_key(key)) return error;
-  if (failure error = validate_value(key, value.size(), o.max_value_bytes)) return error;
+inline command_view command_by(const options& o, command_kind kind) {
   command_view command;
   command.kind = kind;
-  command.key = key;
-  command.value = value;
-  command.expected_revision = expected_revision;
   command.author = node_id(o.self);
   command.timestamp = std::chrono::duration_cast<std::chrono::microseconds>(
                           std::chrono::system_clock::now().time_since_epoch())
                           .count();
-  return encode(command);
+  return command;
+}
+
+CONFMAN_DECL result<prepared_write> prepare(const options& o, command_kind kind, std::string_view key,
+                                            std::string_view value, std::uint64_t expected_revision,
+                                            const once& token) {
+  if (failure error = validate_key(key)) return error;
+  if (failure error = validate_value(key, value.size(), o.max_value_bytes)) return error;
+  if (token.session == 0 ? token.sequence != 0 : token.sequence == 0 || token.acknowledged > token.sequence)
+    return failure(errc::bad_option,
+                   "once{} needs a session, a sequence from 1 on, and acknowledged of at most that");
+  prepared_write write;
+  command_view command = command_by(o, kind);
+  command.expected_revision = expected_revision;
+  command.session = token.session;
+  command.sequence = token.sequence;
+  command.acknowledged = token.acknowledged;
+  write.repeatable = token.session != 0;
+  if (value.size() > max_piece_bytes) {
+    write.last = command;
+    write.key = key;
+    write.value = shared_bytes::copy(value);
+    return write;
+  }
+  command.key = key;
+  command.value = value;
+  write.command = encode(command);
+  return write;
+}
+
+CONFMAN_DECL result<prepared_write> prepare_session(const options& o, command_kind kind,
+                                                    std::uint64_t session,
+                                                    std::chrono::milliseconds time_to_live) {
+  command_view command = command_by(o, kind);
+  if (kind == command_kind::session_open) {
+    const auto limit = static_cast<std::int64_t>(max_session_ttl_ms);
+    if (time_to_live.count() < 1 || time_to_live.count() > limit)
+      return failure(errc::bad_option, "a session's time to live is " + std::to_string(time_to_live.count()) +
+                                           " ms: choose 1 to " + std::to_string(limit) + " ms (7 days)");
+    command.time_to_live_ms = static_cast<std::uint64_t>(time_to_live.count());
+  } else if (session == 0) {
+    return failure(errc::bad_option, "session 0 is none: open one with async_open_session()");
+  }
+  command.session = session;
+  prepared_write write;
+  write.command = encode(command);
+  write.repeatable = kind == command_kind::session_keep_alive;
+  return write;
 }
 
 [[noreturn]] CONFMAN_DECL void throw_failure(const failure& error) {

@@ -135,24 +135,43 @@ template <class Transport, class Storage>
 template <class CompletionToken>
 auto basic_config_map<Transport, Storage>::write(command_kind kind, std::string_view key,
                                                  std::string_view value, std::uint64_t expected,
-                                                 CompletionToken&& token) {
+                                                 const once& token_of_session, CompletionToken&& token) {
   return asio::async_initiate<CompletionToken, void(std::error_code, write_result)>(
       detail::initiate_write<node_type>(node_), token,
-      detail::make_command(options_, kind, key, value, expected));
+      detail::prepare(options_, kind, key, value, expected, token_of_session));
 }
 
 template <class Transport, class Storage>
-write_result basic_config_map<Transport, Storage>::write_blocking(command_kind kind, std::string_view key,
-                                                                  std::string_view value,
-                                                                  std::uint64_t expected,
-                                                                  std::error_code& error) {
-  result<shared_bytes> command = detail::make_command(options_, kind, key, value, expected);
-  if (!command) return error = command.error().code, write_result{};
+template <class CompletionToken>
+auto basic_config_map<Transport, Storage>::session(command_kind kind, std::uint64_t id,
+                                                   std::chrono::milliseconds time_to_live,
+                                                   CompletionToken&& token) {
+  return asio::async_initiate<CompletionToken, void(std::error_code, write_result)>(
+      detail::initiate_write<node_type>(node_), token,
+      detail::prepare_session(options_, kind, id, time_to_live));
+}
+
+template <class Transport, class Storage>
+detail::cluster_answer basic_config_map<Transport, Storage>::cluster_blocking(
+    detail::cluster_request request) {
+  if (must_not_block()) return {{errc::would_deadlock, make_error_code(errc::would_deadlock).message()}, {}};
+  detail::blocking_cluster operation;
+  operation.id = node_->next_operation();
+  operation.what = request.what;
+  operation.changes = std::move(request.changes);
+  operation.target = request.target;
+  if (const std::error_code refused = node_->send(operation)) return {{refused, refused.message()}, {}};
+  return operation.answer.wait();
+}
+
+template <class Transport, class Storage>
+write_result basic_config_map<Transport, Storage>::run_blocking(result<detail::prepared_write> write,
+                                                                std::error_code& error) {
+  if (!write) return error = write.error().code, write_result{};
   if (must_not_block()) return error = errc::would_deadlock, write_result{};
   detail::blocking_write operation;
   operation.id = node_->next_operation();
-  operation.command = *std::move(command);
-  error = node_->send(operation);
+  error = detail::send_write(node_, operation, *std::move(write));
   if (error) return {};
   const detail::write_answer answer = operation.answer.wait();
   error = answer.code;
@@ -167,8 +186,8 @@ write_result basic_config_map<Transport, Storage>::write_throwing(command_kind k
   const write_result outcome = write_blocking(kind, key, value, expected, error);
   if (error) {
     // Refused before it was sent: then there is more to say than the code does.
-    const result<shared_bytes> command = detail::make_command(options_, kind, key, value, expected);
-    detail::throw_failure(command ? failure{error, "confman: '" + std::string(key) + "'"} : command.error());
+    const result<detail::prepared_write> write = detail::prepare(options_, kind, key, value, expected, {});
+    detail::throw_failure(write ? failure{error, "confman: '" + std::string(key) + "'"} : write.error());
   }
   return outcome;
 }

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "confman/core/chain.hpp"
-#include "confman/options.hpp"
 #include "confman/map/limits.hpp"
+#include "confman/options.hpp"
 #include "confman/storage/compression.hpp"
 #include "confman/transport/address.hpp"
 
@@ -40,9 +40,11 @@ inline failure validate_members(const options& o) {
   if (o.join && o.cluster.empty())
     return bad_option("options.join is set, but options.cluster is empty: name the cluster to join");
   if (o.join && o.members.size() < 2)
-    return bad_option("options.join is set, but options.members names no member to ask: add one, and its address");
-  if (o.compress_snapshots && !has_zstd)
-    return bad_option("options.compress_snapshots is set, but this build of confman has no zstd: build it with libzstd");
+    return bad_option(
+        "options.join is set, but options.members names no member to ask: add one, and its address");
+  if (o.compress_snapshots && !zstd_available())
+    return bad_option(
+        "options.compress_snapshots is set, but this build of confman has no zstd: build it with libzstd");
   if (!o.members.count(o.self))
     return bad_option(
         fmt::format("options.self is {}, which is not in options.members: set it to this node's id", o.self));

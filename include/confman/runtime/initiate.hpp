@@ -47,7 +47,8 @@ class initiation {
   std::shared_ptr<Node> node_;
 };
 
-// Hands a write to the queue, in one entry or in pieces. An error: it wasn't taken, and the operation is untouched.
+// Hands a write to the queue, in one entry or in pieces. An error: it wasn't taken, and the operation is
+// untouched.
 template <class Node, class Operation>
 [[nodiscard]] std::error_code send_write(const std::shared_ptr<Node>& node, Operation& operation,
                                          prepared_write&& write) {

@@ -23,9 +23,10 @@ struct prepared_write {
   shared_bytes value;
 };
 
-// Sends piece after piece, each when the one before is applied, then the write that names them all. So pieces of many
-// writers and small writes take turns in the log, on the wire and on the disk, and no heartbeat waits for more than one.
-// A piece may be applied twice without harm; it is passed on again where the leader changes.
+// Sends piece after piece, each when the one before is applied, then the write that names them all. So pieces
+// of many writers and small writes take turns in the log, on the wire and on the disk, and no heartbeat waits
+// for more than one. A piece may be applied twice without harm; it is passed on again where the leader
+// changes.
 //
 // Node: send_always(mail&), and accept() for what is delivered. Owns itself until it has completed `user`.
 template <class Node>

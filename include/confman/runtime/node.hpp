@@ -291,9 +291,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
 
   void start_snapshot(map_capture&& captured, const snapshot_meta& meta) {
-    in_background(
-        [captured = std::move(captured), meta](worker& w) mutable { return w.take(std::move(captured), meta); },
-        [](node& n, result<snapshot_file> outcome) { n.group_->snapshot_taken(outcome); });
+    in_background([captured = std::move(captured),
+                   meta](worker& w) mutable { return w.take(std::move(captured), meta); },
+                  [](node& n, result<snapshot_file> outcome) { n.group_->snapshot_taken(outcome); });
   }
 
   // Runs work(worker) on the background thread, then done(node, its result) on the queue.
