@@ -270,7 +270,8 @@ def status_tells_about_the_node(c):
         equal(said["role"], "leader" if i == lead else "follower", "role")
         require(said["applied"] <= said["commit"] <= said["last"] and said["term"] >= 1, "indexes", said)
         require(said["keys"] > 0 and said["bytes"] > 0, "an empty map", said)
-        where = {str(n): {"address": f"127.0.0.1:{c.peers[n]}", "http": f"127.0.0.1:{c.http[n]}"} for n in NODES}
+        where = {str(n): {"address": f"127.0.0.1:{c.peers[n]}", "http": f"127.0.0.1:{c.http[n]}"}
+                 for n in NODES}
         equal(said["members"], where, "members")
         hashes.add((said["applied"], said["state_hash"]))
     equal(len(hashes), 1, f"states at rest {hashes}")
@@ -314,7 +315,8 @@ def unknown_paths_and_methods_are_refused(c):
     for target in ("/", "/v1", "/v1/kv2", "/v1/kvx/a", "/v2/kv/a", "/healthz/", "/v1/status/x"):
         c.ask(1, "GET", target).expect_problem(404, "not_found")
     for method, target in (("POST", "/v1/kv/a"), ("PATCH", "/v1/kv/a"), ("PUT", "/v1/kv"),
-                           ("PUT", "/v1/watch"), ("DELETE", "/v1/status"), ("POST", "/healthz"), ("PUT", "/readyz")):
+                           ("PUT", "/v1/watch"), ("DELETE", "/v1/status"), ("POST", "/healthz"),
+                           ("PUT", "/readyz")):
         answer = c.ask(1, method, target, b"x" if method != "DELETE" else None)
         answer.expect_problem(405, "method_not_allowed")
         allowed = answer.headers["Allow"].split(", ")
