@@ -39,17 +39,17 @@ double cpu_ns() {
 }
 
 void print(const std::string& name, double value, const char* unit) {
-  std::printf("%-44s %12.2f %s\n", name.c_str(), value, unit);
+  std::printf("%-52s %12.2f %s\n", name.c_str(), value, unit);
   std::fflush(stdout);
 }
 void print_bound(const std::string& name, double value, double bound) {
   const bool good = value <= bound;
   kept = kept && good;
-  std::printf("%-44s %12.2f ratio <= %.2f%s\n", name.c_str(), value, bound, good ? "" : "   NOT KEPT");
+  std::printf("%-52s %12.2f ratio <= %.2f%s\n", name.c_str(), value, bound, good ? "" : "   NOT KEPT");
   std::fflush(stdout);
 }
 void print_goal(const std::string& name, double value, double goal) {
-  std::printf("%-44s %12.2f ratio (goal <= %.2f%s)\n", name.c_str(), value, goal,
+  std::printf("%-52s %12.2f ratio (goal <= %.2f%s)\n", name.c_str(), value, goal,
               value <= goal ? "" : ", not reached");
   std::fflush(stdout);
 }
