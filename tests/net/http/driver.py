@@ -333,6 +333,7 @@ def a_node_without_http_peers_forwards_instead_of_redirecting(c):
     while True:
         node = c.follower()
         at = c.ask(node, "PUT", "/v1/kv/orderly", b"x").version
+        c.ask(node, "GET", f"/v1/kv/orderly?at_least={at}").expect(200)  # the watch begins behind it
         with c.watch(node, "/v1/watch?prefix=/orderly") as events:
             equal(c.stop(node), 0, "the exit status after SIGTERM")
             _, event, data = events.next()
