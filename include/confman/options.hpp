@@ -37,8 +37,8 @@ struct options {
 
   // Keys are paths of at most 512 bytes (map/limits.hpp).
   std::size_t max_value_bytes = 1 << 20;  // 1 MiB; at most 16 MiB in this version
-  std::size_t max_pending_requests = 1
-                                     << 16;  // writes and reads that may wait at once, each; then errc::busy
+  // Writes and reads that may wait at once, each; then errc::busy.
+  std::size_t max_pending_requests = 1 << 16;
   std::size_t max_uncommitted_bytes = 256 << 20;  // proposals not yet on a majority; then errc::busy
   std::size_t segment_bytes = 64 << 20;           // size of one preallocated file of the log
   std::size_t watch_history_changes = 1 << 16;    // how far back a watch may begin, in changes ...

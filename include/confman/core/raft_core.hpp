@@ -31,11 +31,14 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //
 // Thread safety: none; one owner calls it. Errors returned are about the one input, the core stays usable.
 //
+// clang-format off
+//
 // Which role handles which message; everything else is ignored on purpose (o):
 //
 //                        follower   pre-candidate   candidate   leader
-//   pre_vote_request        x             x             x          x   refused by who hears a leader, or is
-//   one pre_vote_response       o             x             o          o vote_request            x x x x
+//   pre_vote_request        x             x             x          x   refused by who hears or is a leader
+//   pre_vote_response       o             x             o          o
+//   vote_request            x             x             x          x
 //   vote_response           o             o             x          o
 //   append_request          x       x, as follower  x, as follower  errc::two_leaders
 //   append_ok/_reject       o             o             o          x
@@ -46,6 +49,8 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //   stale_term              only its term counts, and that is compared before dispatch
 //   refused                 x             x             x          x   remembered, see refused_by()
 //   forward_*               not the core's: the runtime takes them
+//
+// clang-format on
 //
 // Invariants, checked by check_invariants() after every input:
 //   1. stable <= last; applied <= commit <= last.

@@ -45,7 +45,10 @@ struct change_batch {
   // No change of the prefix up to this revision is missing: where a later watch may go on (`after`).
   std::uint64_t through = 0;
   bool more = false;  // there is more to take right now
-  failure error;      // set once everything was taken of a watch that ended: watch_lagged or stopped
+  // Set once everything was taken of a watch that ended: compacted or revision_in_future (refused when it
+  // began: the history doesn't reach back that far; this member isn't that far yet), watch_lagged (the
+  // buffer overflowed: go on after `through`), stopped.
+  failure error;
 };
 
 // The bounds of one watch's buffer. What is replayed from the history on add() doesn't count: it's shared

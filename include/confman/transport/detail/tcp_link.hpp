@@ -37,8 +37,7 @@ class buffer_view {
 // Invariants:
 //   1. `connection_` is empty while waiting for the next try; then the queue is empty too.
 //   2. a batch leaves the queue for exactly one write on one connection, and is dropped with it: no frame is
-//   ever
-//      sent twice.
+//      ever sent twice.
 //   3. queued_messages_ and queued_bytes_ count the queue and the batch in flight.
 class tcp_link : public std::enable_shared_from_this<tcp_link> {
  public:
