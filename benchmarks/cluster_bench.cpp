@@ -82,7 +82,8 @@ struct outcome {
 class cluster {
  public:
   cluster(const std::string& directory, bool durable) {
-    const int first_port = 20'000 + static_cast<int>(::getpid() % 20'000) + (durable ? 0 : 10);
+    // Below the ports that outgoing connections take.
+    const int first_port = 12'000 + static_cast<int>(::getpid() % 20'000) + (durable ? 0 : 10);
     for (int id = 1; id <= 3; ++id) {
       const std::string own = durable ? directory + "/" + std::to_string(id) : "";
       members_.push_back(std::make_unique<child>(

@@ -1,7 +1,8 @@
 // The map in one process: key reads, applying, snapshots and memory, each beside the same on unordered_map.
-// One line per figure: name value unit; ratios have the unit "ratio" and their goal behind it. Times are CPU
-// time of the measuring thread, the best of the rounds (with a second thread: the
-// median), both sides taking turns. Usage: read_bench [--quick]
+// One line per figure: name value unit; ratios have the unit "ratio", and behind it the bound they must keep
+// (else the exit status is 1) or the goal they are meant to reach some day (which changes no status). Times
+// are CPU time of the measuring thread, the best of the rounds (with a second thread: the median), both sides
+// taking turns. Usage: read_bench [--quick]
 #include <malloc.h>
 #include <time.h>
 
@@ -29,6 +30,7 @@ namespace {
 using namespace confman;
 
 bool quick = false;
+bool kept = true;  // every bound so far
 
 double cpu_ns() {
   timespec t{};
@@ -37,12 +39,18 @@ double cpu_ns() {
 }
 
 void print(const std::string& name, double value, const char* unit) {
-  std::printf("%-44s %12.2f %s\n", name.c_str(), value, unit);
+  std::printf("%-52s %12.2f %s\n", name.c_str(), value, unit);
   std::fflush(stdout);
 }
-void print_ratio(const std::string& name, double value, double goal) {
-  std::printf("%-44s %12.2f ratio (goal <= %.2f)%s\n", name.c_str(), value, goal,
-              value <= goal ? "" : "  MISSED");
+void print_bound(const std::string& name, double value, double bound) {
+  const bool good = value <= bound;
+  kept = kept && good;
+  std::printf("%-52s %12.2f ratio <= %.2f%s\n", name.c_str(), value, bound, good ? "" : "   NOT KEPT");
+  std::fflush(stdout);
+}
+void print_goal(const std::string& name, double value, double goal) {
+  std::printf("%-52s %12.2f ratio (goal <= %.2f%s)\n", name.c_str(), value, goal,
+              value <= goal ? "" : ", not reached");
   std::fflush(stdout);
 }
 
@@ -209,7 +217,7 @@ struct median {
   }
 };
 
-void measure_reads(world& w, const std::string& size) {
+void measure_reads(world& w, const std::string& size, bool bounded) {
   best base1, map1;
   median base2, base_w, map2, map_w, idle;
   const auto update_map = [&w](std::size_t i) {
@@ -235,13 +243,16 @@ void measure_reads(world& w, const std::string& size) {
   }
   print("read_" + size + "_unordered_map", base1.value, "ns");
   print("read_" + size + "_map", map1.value, "ns");
-  print_ratio("read_" + size + "_map/unordered_map", map1.value / base1.value, 0.75);
+  if (bounded) print_bound("read_" + size + "_map/unordered_map", map1.value / base1.value, 1.0);
+  print_goal("read_" + size + "_map/unordered_map", map1.value / base1.value, 0.75);
   print("read_" + size + "_two_readers_unordered_map", base2.value(), "ns");
   print("read_" + size + "_two_readers_map", map2.value(), "ns");
-  print_ratio("read_" + size + "_two_readers/one", map2.value() / idle.value(), 1.1);
+  print("read_" + size + "_two_readers_map/unordered_map", map2.value() / base2.value(), "ratio");
+  print_goal("read_" + size + "_two_readers/one", map2.value() / idle.value(), 1.1);
   print("read_" + size + "_beside_writer_unordered_map", base_w.value(), "ns");
   print("read_" + size + "_beside_writer_map", map_w.value(), "ns");
-  print_ratio("read_" + size + "_beside_writer/idle", map_w.value() / idle.value(), 1.1);
+  print("read_" + size + "_beside_writer_map/unordered_map", map_w.value() / base_w.value(), "ratio");
+  print_goal("read_" + size + "_beside_writer/idle", map_w.value() / idle.value(), 1.1);
 }
 
 void measure_hot(world& w, const std::string& size) {
@@ -254,7 +265,7 @@ void measure_hot(world& w, const std::string& size) {
   }
   print("read_" + size + "_64_hot_unordered_map", base.value, "ns");
   print("read_" + size + "_64_hot_map", map.value, "ns");
-  print_ratio("read_" + size + "_64_hot_map/unordered_map", map.value / base.value, 1.6);
+  print_goal("read_" + size + "_64_hot_map/unordered_map", map.value / base.value, 1.6);
   w.queries = std::move(all);
 }
 
@@ -286,7 +297,7 @@ void measure_apply(world& w, const std::string& size, std::size_t batch) {
   const std::string name = "apply_" + size + "_batch_" + std::to_string(batch);
   print(name + "_unordered_map", base.value, "ns");
   print(name + "_map", map.value, "ns");
-  print_ratio(name + "_map/unordered_map", map.value / base.value, 1.5);
+  print_goal(name + "_map/unordered_map", map.value / base.value, 1.5);
 }
 
 void measure_snapshot(world& w, const std::string& size) {
@@ -298,7 +309,7 @@ void measure_snapshot(world& w, const std::string& size) {
     took.add((cpu_ns() - start) / n);
   }
   print("snapshot_" + size, took.value, "ns");
-  print_ratio("snapshot_" + size + "/microsecond", took.value / 1000, 1.0);
+  print_goal("snapshot_" + size + "/microsecond", took.value / 1000, 1.0);
   best scan;
   for (int round = 0; round < 2; ++round) {
     const auto snapshot = w.map.snapshot();
@@ -314,13 +325,13 @@ void measure_snapshot(world& w, const std::string& size) {
 void measure_memory(const world& w, const std::string& size) {
   print("memory_" + size + "_unordered_map", w.baseline_bytes, "bytes/key");
   print("memory_" + size + "_map", w.map_bytes, "bytes/key");
-  print_ratio("memory_" + size + "_beyond_key_and_value/byte", w.map_bytes - 96, 85);
+  print_goal("memory_" + size + "_beyond_key_and_value/byte", w.map_bytes - 96, 85);
 }
 
-void measure(std::size_t keys, const std::string& size) {
+void measure(std::size_t keys, const std::string& size, bool bounded) {
   const auto w = std::make_unique<world>(keys);
   measure_memory(*w, size);
-  measure_reads(*w, size);
+  measure_reads(*w, size, bounded);
   measure_hot(*w, size);
   measure_apply(*w, size, 16);
   measure_apply(*w, size, 1000);
@@ -331,16 +342,16 @@ void measure(std::size_t keys, const std::string& size) {
 
 int main(int argc, char** argv) {
   for (int i = 1; i < argc; ++i) quick = quick || std::strcmp(argv[i], "--quick") == 0;
-  measure(1000, "1k");
-  measure(100000, "100k");
-  measure(1000000, "1M");
+  measure(1000, "1k", true);
+  measure(100000, "100k", true);
+  measure(1000000, "1M", false);
   scattered = true;
   for (const std::size_t keys : {std::size_t{1000}, std::size_t{100000}}) {
     if (quick && keys != 1000) continue;
     const std::string size = (keys == 1000 ? "1k" : "100k") + std::string("_scattered");
     const auto w = std::make_unique<world>(keys);
     measure_memory(*w, size);
-    measure_reads(*w, size);
+    measure_reads(*w, size, false);
   }
-  return 0;
+  return kept ? 0 : 1;
 }

@@ -48,6 +48,9 @@ def main():
         else:
             failed += 1
             print(f'README.md:{line}: neither a program nor marked with <!-- from: FILE -->: never compiled')
+    if programs == 0:
+        failed += 1
+        print('README.md: shows no program, a ```cpp block with int main(: nothing would be compiled')
     print(f'README.md: {programs} programs, {quotes} quotes, {failed} findings')
     return 1 if failed else 0
 

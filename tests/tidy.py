@@ -188,12 +188,13 @@ def check_bodies_are_compiled(report, root, paths):
 def check_format(report, root, paths):
     """clang-format's output changes between versions, so only the version of Debian 12 is asked."""
     tool = shutil.which('clang-format-14') or shutil.which('clang-format')
-    if tool is None:
-        print('tidy: clang-format is not installed: format not checked')
-        return
-    version = subprocess.run([tool, '--version'], capture_output=True, text=True, check=True).stdout
-    if not re.search(r'version 14\.', version):
-        print(f'tidy: {version.strip()} is not version 14: format not checked')
+    version = 'none'
+    if tool is not None:
+        run = subprocess.run([tool, '--version'], capture_output=True, text=True, check=True)
+        version = run.stdout.strip()
+    good = re.search(r'version 14\.', version)
+    report.check(good, '.clang-format', 1, f'format not checked: install clang-format-14 (found: {version})')
+    if not good:
         return
     sources = [path for path in paths if path.endswith(CPP)]
     if not sources:

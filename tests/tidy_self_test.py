@@ -92,6 +92,28 @@ FORMAT_CASES = [
 ]
 
 
+# (name, what stands in for clang-format; None: nothing does, a part of the expected message)
+TOOL_CASES = [
+    ('no clang-format', None, 'format not checked'),
+    ('another clang-format', 'echo clang-format version 19.1.0', 'found: clang-format version 19.1.0'),
+]
+
+
+def run_tool_case(check_tree, script):
+    before = os.environ['PATH']
+    with tempfile.TemporaryDirectory() as tools:
+        if script is not None:
+            tool = os.path.join(tools, 'clang-format')
+            with open(tool, 'w', encoding='utf-8') as file:
+                file.write(f'#!/bin/sh\n{script}\n')
+            os.chmod(tool, 0o755)
+        os.environ['PATH'] = tools
+        try:
+            return run_case(check_tree, {'src/a.cpp': 'int a;\n'})
+        finally:
+            os.environ['PATH'] = before
+
+
 def run_case(check_tree, files):
     with tempfile.TemporaryDirectory() as root:
         with_format = dict(files)
@@ -106,9 +128,9 @@ def run_case(check_tree, files):
 
 def run(check_tree):
     failed = 0
-    cases = CASES + FORMAT_CASES
-    for name, files, expected in cases:
-        findings = run_case(check_tree, files)
+    cases = [(name, expected, run_case(check_tree, files)) for name, files, expected in CASES + FORMAT_CASES]
+    cases += [(name, expected, run_tool_case(check_tree, script)) for name, script, expected in TOOL_CASES]
+    for name, expected, findings in cases:
         good = not findings if expected is None else len(findings) == 1 and expected in findings[0]
         if not good:
             failed += 1

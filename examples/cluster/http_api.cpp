@@ -292,15 +292,9 @@ void http_api::list_keys(const request& req, response& res) {
 
 void http_api::watch(const request& req, response& res) {
   allow_parameters(req, {"prefix", "after"});
-  auto after = number_parameter(req, "after");
-  // A browser that reconnects says so where it was.
-  if (!after && req.has_header("Last-Event-ID")) {
-    try {
-      after = std::stoull(req.get_header_value("Last-Event-ID"));
-    } catch (const std::exception&) {
-      throw bad_request("Last-Event-ID is not a revision");
-    }
-  }
+  // A browser that reconnects says where it was, beside the `after` of its first request.
+  const auto asked = number_parameter(req, "after"), seen = last_event_id(req);
+  const auto after = seen ? seen : asked;
   res.set_header("Cache-Control", "no-store");
   if (req.method == "HEAD") return;
   const auto stream = std::make_shared<watch_stream>(
@@ -409,12 +403,39 @@ bool http_api::redirected(const request& req, response& res) const {
 
 confman::write_result http_api::apply(const route& r, const request& req, const std::string& body,
                                       std::error_code& error) {
-  const std::optional<std::uint64_t> expected = wanted_revision(req);
-  if (req.method == "PUT")
-    return expected ? map_.compare_exchange(r.key, *expected, body, error) : map_.put(r.key, body, error);
-  if (expected && *expected == 0)
+  const condition wanted = wanted_condition(req);
+  if (wanted.exists) return apply_if_exists(r, req, body, error);
+  const bool put = req.method == "PUT";
+  if (!wanted.revision) return put ? map_.put(r.key, body, error) : map_.erase(r.key, error);
+  if (!put && *wanted.revision == 0)
     throw bad_request("DELETE with If-None-Match would only erase what is not there");
-  return expected ? map_.compare_erase(r.key, *expected, error) : map_.erase(r.key, error);
+  return apply_at(r, *wanted.revision, req, body, error);
+}
+
+confman::write_result http_api::apply_at(const route& r, std::uint64_t revision, const request& req,
+                                         const std::string& body, std::error_code& error) {
+  return req.method == "PUT" ? map_.compare_exchange(r.key, revision, body, error)
+                             : map_.compare_erase(r.key, revision, error);
+}
+
+confman::write_result http_api::apply_if_exists(const route& r, const request& req, const std::string& body,
+                                                std::error_code& error) {
+  wait_for({true, std::nullopt});
+  confman::write_result result;
+  {
+    const confman::read_guard now = map_.read();
+    const auto entry = now.get(r.key);
+    result.at = now.at();
+    result.previous_revision = entry ? entry->modify_revision() : 0;
+  }
+  // Others may write the key in between, each time another one: give up some time.
+  for (int tries = 0; tries < 16; ++tries) {
+    if (result.previous_revision == 0) return error = confman::errc::compare_failed, result;
+    result = apply_at(r, result.previous_revision, req, body, error);
+    if (error != confman::errc::compare_failed) return result;
+  }
+  error = confman::errc::busy;
+  return result;
 }
 
 void http_api::write(const route& r, const request& req, response& res, const std::string& body) {

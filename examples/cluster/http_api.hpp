@@ -57,6 +57,11 @@ class http_api {
   [[nodiscard]] bool redirected(const request& req, response& res) const;
   [[nodiscard]] confman::write_result apply(const route& r, const request& req, const std::string& body,
                                             std::error_code& error);
+  // Only if the key has that revision, or only if it exists at all.
+  [[nodiscard]] confman::write_result apply_at(const route& r, std::uint64_t revision, const request& req,
+                                               const std::string& body, std::error_code& error);
+  [[nodiscard]] confman::write_result apply_if_exists(const route& r, const request& req,
+                                                      const std::string& body, std::error_code& error);
   // Waits until this node is as fresh as asked.
   void wait_for(const freshness& wanted) const;
   [[nodiscard]] bool leader_known() const { return static_cast<bool>(map_.status().leader); }

@@ -99,25 +99,35 @@ freshness wanted_freshness(const httplib::Request& request) {
   return wanted;
 }
 
-std::optional<std::uint64_t> wanted_revision(const httplib::Request& request) {
+condition wanted_condition(const httplib::Request& request) {
   const bool match = request.has_header("If-Match");
   const bool none = request.has_header("If-None-Match");
   if (match && none) throw bad_request("If-Match and If-None-Match can't both be asked of one write");
   if (none) {
     if (trimmed(request.get_header_value("If-None-Match")) != "*")
       throw bad_request("a write knows only 'If-None-Match: *', the key must not exist");
-    return 0;
+    return {0, false};
   }
-  if (!match) return std::nullopt;
+  if (!match) return {};
   const std::string header = request.get_header_value("If-Match");
   const std::string_view tag = trimmed(header);
+  if (tag == "*") return {std::nullopt, true};
   std::optional<std::uint64_t> revision;
   if (tag.size() > 2 && tag.front() == '"' && tag.back() == '"')
     revision = to_number(tag.substr(1, tag.size() - 2));
   if (!revision || *revision == 0 || request.get_header_value_count("If-Match") > 1)
     throw bad_request(
         "If-Match: " + header +
-        " is not one revision in double quotes, such as If-Match: \"42\" (the ETag of an answer)");
+        " is neither * nor one revision in double quotes, such as If-Match: \"42\" (the ETag of an answer); "
+        "lists and weak tags are not understood");
+  return {revision, false};
+}
+
+std::optional<std::uint64_t> last_event_id(const httplib::Request& request) {
+  if (!request.has_header("Last-Event-ID")) return std::nullopt;
+  const std::string header = request.get_header_value("Last-Event-ID");
+  const auto revision = to_number(trimmed(header));
+  if (!revision) throw bad_request("Last-Event-ID: " + header + " is not a revision, the id of an event");
   return revision;
 }
 

@@ -42,9 +42,16 @@ struct freshness {
 // ?consistency=local|linearizable and ?at_least=TERM:INDEX
 [[nodiscard]] freshness wanted_freshness(const httplib::Request& request);
 
-// If-Match: "REVISION" gives the revision, If-None-Match: * gives 0 (the key must not exist), neither
-// nothing.
-[[nodiscard]] std::optional<std::uint64_t> wanted_revision(const httplib::Request& request);
+// What has to hold for a write to be done.
+struct condition {
+  // If-Match: "REVISION"; 0 for If-None-Match: *, the key must not exist.
+  std::optional<std::uint64_t> revision;
+  bool exists = false;  // If-Match: *, the key must exist
+};
+[[nodiscard]] condition wanted_condition(const httplib::Request& request);
+
+// The revision of the last event that a reconnecting client has seen.
+[[nodiscard]] std::optional<std::uint64_t> last_event_id(const httplib::Request& request);
 
 // Whether If-None-Match names this entity tag: then a reader has the value already.
 [[nodiscard]] bool has_already(const httplib::Request& request, std::string_view etag);

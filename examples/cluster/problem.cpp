@@ -125,8 +125,9 @@ std::string to_json(const problem& p, std::string_view instance) {
       .string("title", p.title)
       .number("status", static_cast<std::uint64_t>(p.status))
       .string("detail", p.detail)
-      .string("instance", instance)
       .string("code", p.code);
+  // Unknown when the request line could not be read.
+  if (!instance.empty()) json.string("instance", instance);
   if (p.current_revision) json.number("current_revision", *p.current_revision);
   return json.finish() + "\n";
 }

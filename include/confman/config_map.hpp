@@ -65,9 +65,12 @@ using write_result = apply_result;
 // cancellation slot (any type) ends the wait with asio::error::operation_aborted; a write that was already
 // sent may still be applied.
 //
-// Errors of every write (asynchronous and blocking): certainly not applied: not_leader, no_leader, busy,
-// stopped, bad_option, key_*, value_too_large, compare_failed; unknown: outcome_unknown, operation_aborted,
-// storage_failed.
+// Errors of every write, asynchronous and blocking.
+// Certainly not applied: not_leader, no_leader, busy, stopped, key_*, value_too_large, compare_failed,
+// bad_command (members of different versions); storage_failed, log_damaged and log_diverged, which end this
+// node while the write still waits in it; of the blocking forms would_deadlock.
+// It may or may not have been applied: outcome_unknown (also when this node ends after it sent the write) and
+// asio::error::operation_aborted.
 template <class Transport, class Storage>
 class basic_config_map {
  public:
@@ -135,6 +138,9 @@ class basic_config_map {
     return write(command_kind::compare_exchange, key, value, expected_revision, {},
                  std::forward<CompletionToken>(token));
   }
+  // Erases only if the key's modify revision is `expected_revision`; else compare_failed, and
+  // result.previous_revision is the current one. 0 means "doesn't exist", as above: then there is nothing to
+  // erase and it succeeds with result.existed false.
   template <class CompletionToken>
   auto async_compare_erase(std::string_view key, std::uint64_t expected_revision, CompletionToken&& token) {
     return write(command_kind::compare_erase, key, {}, expected_revision, {},
@@ -235,8 +241,10 @@ class basic_config_map {
 
   // local: this node's state; linearizable: after every write acknowledged anywhere before this call began
   // (one round to the leader's quorum, on any member); at_least(version): after that version, on any member.
-  // Signature: void(std::error_code, std::optional<map_entry>). Errors: timed_out, busy, stopped,
-  // storage_failed.
+  // Signature: void(std::error_code, std::optional<map_entry>); no entry without an error: there is no such
+  // key. Errors: timed_out (no majority answered in time, or the version was not reached), busy, stopped;
+  // storage_failed, log_damaged, log_diverged when this node ends meanwhile; operation_aborted. Safe to
+  // repeat.
   template <class CompletionToken>
   auto async_get(std::string_view key, consistency freshness, CompletionToken&& token);
   // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature:
@@ -244,6 +252,8 @@ class basic_config_map {
   template <class CompletionToken>
   auto async_read_barrier(consistency freshness, CompletionToken&& token);
 
+  // The same, blocking the calling thread for up to options.request_timeout; with `local` they never block.
+  // Errors as above; would_deadlock on the map's own queue or thread. Nothing is returned with an error.
   [[nodiscard]] std::optional<map_entry> get(std::string_view key, consistency freshness,
                                              std::error_code& error) const;
   void read_barrier(consistency freshness, std::error_code& error) const;

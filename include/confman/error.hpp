@@ -19,39 +19,39 @@ enum class errc {
   would_deadlock,  // a blocking call on the thread that must complete it
   // The write may or may not have been applied.
   outcome_unknown,  // the leader changed or the deadline passed while the write was under way
-  timed_out,        // a read's deadline passed
+  // Of a read: it changed nothing, ask again.
+  timed_out,  // its deadline passed
   // Refused input.
-  key_empty,
-  key_not_a_path,  // keys start with '/'
-  key_has_nul,
-  key_too_long,
-  value_too_large,
-  bad_option,
-  bad_command,  // an entry or forwarded command that can't be decoded
+  key_empty,        // keys are paths such as /billing/timeout_ms
+  key_not_a_path,   // keys start with '/'
+  key_has_nul,      // a NUL byte somewhere in the key
+  key_too_long,     // see max_key_bytes
+  value_too_large,  // over options.max_value_bytes
+  bad_option,       // an option, or the directory it names, can't be used; nothing was changed
+  bad_command,      // an entry or forwarded command that can't be decoded
   // Outcomes of operations.
   compare_failed,      // compare-exchange: the key's revision was another
   compacted,           // watch: the history no longer reaches back that far
   watch_lagged,        // watch: the consumer was too slow, its buffer overflowed
   revision_in_future,  // watch or read: a revision that doesn't exist yet
   // Storage.
-  directory_in_use,
-  wrong_cluster,      // data directory (or peer) of another cluster
-  wrong_node,         // data directory of another node id
-  wrong_incarnation,  // this id is bound to another data directory
-  format_unsupported,
-  log_damaged,     // acknowledged data is unreadable
-  storage_failed,  // a write or sync failed: the node stops, never retries
+  directory_in_use,    // another process, or another map of this one, holds the data directory
+  wrong_cluster,       // data directory (or peer) of another cluster
+  wrong_node,          // data directory of another node id
+  wrong_incarnation,   // this id is bound to another data directory
+  format_unsupported,  // written by a newer version of the format
+  log_damaged,         // acknowledged data is unreadable
+  storage_failed,      // a write or sync failed: the node stops, never retries
   // Peers and transport.
-  unknown_peer,
-  bad_frame,
-  protocol_mismatch,
-  address_in_use,
-  bad_address,
-  log_diverged,  // a peer's log has another content at the same place: broken hardware or a bug
-  two_leaders,   // two nodes claim to lead one term: a node has lost its vote
+  unknown_peer,       // a message from or to a node that is not a member
+  bad_frame,          // bytes that no confman sends: damaged on the way, or from another program
+  protocol_mismatch,  // no version of the protocol is known to both sides
+  address_in_use,     // another socket listens there
+  bad_address,        // not host:port, an unknown host, or none of this machine's addresses
+  log_diverged,       // a peer's log has another content at the same place: broken hardware or a bug
+  two_leaders,        // two nodes claim to lead one term: a node has lost its vote
   // Membership and leadership.
-  change_in_flight,  // another change of members is under way, or the leader's first entry isn't committed
-                     // yet
+  change_in_flight,  // another change of members is under way, or the leader is too new
   bad_change,        // a change of members that makes no sense: see the failure's text
   not_a_member,      // the id named is not a member
   already_a_member,  // the id named is one
@@ -63,8 +63,7 @@ enum class errc {
   snapshot_damaged,     // a snapshot file can't be trusted
   directory_not_empty,  // a restore goes into a new directory only
   // Sessions and large values.
-  session_expired,  // the session was closed, or idle for longer than its time to live: its writes aren't
-                    // told apart any more
+  session_expired,  // closed, or idle for too long: its writes aren't told apart any more
   upload_expired,   // a large value's earlier pieces are gone: put it again
 };
 

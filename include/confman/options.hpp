@@ -50,10 +50,9 @@ struct options {
   std::chrono::milliseconds request_timeout{5000};
 
   // Keys are paths of at most 512 bytes (map/limits.hpp).
-  std::size_t max_value_bytes = std::size_t{128}
-                                << 20;  // at most 128 MiB; larger than 256 KiB travels in pieces
-  std::size_t max_pending_requests = 1
-                                     << 16;  // writes and reads that may wait at once, each; then errc::busy
+  std::size_t max_value_bytes = std::size_t{128} << 20;  // at most that; above 255 KiB it travels in pieces
+  // Writes and reads that may wait at once, each; then errc::busy.
+  std::size_t max_pending_requests = 1 << 16;
   std::size_t max_uncommitted_bytes = 256 << 20;  // proposals not yet on a majority; then errc::busy
   std::size_t segment_bytes = 64 << 20;           // size of one preallocated file of the log
   // A snapshot is taken when this much of the log was applied since the last one; then the log is cut, except

@@ -4,6 +4,7 @@
 // Before Asio: see config_map.hpp.
 #include "confman/config.hpp"
 
+#include <algorithm>
 #include <asio/executor_work_guard.hpp>
 #include <asio/io_context.hpp>
 #include <asio/ip/tcp.hpp>
@@ -16,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <string>
 #include <thread>
 #include <utility>
@@ -37,16 +39,28 @@ using namespace std::chrono_literals;
 
 using memory_map = basic_config_map<loopback_transport, memory_storage>;
 
-// Ports of loopback that were free a moment ago, all different.
+// Ports of loopback that were free a moment ago, all different. They lie below the range from which the
+// kernel takes the ports of outgoing connections: there a peer that tries to reconnect could take the port of
+// a member that is down, which could then not listen again.
 inline std::vector<std::uint16_t> free_ports(std::size_t count) {
+  unsigned first_outgoing = 32768;
+  std::ifstream("/proc/sys/net/ipv4/ip_local_port_range") >> first_outgoing;
+  const unsigned highest = std::max(first_outgoing, 12000u) - 1;
+  std::mt19937 random{std::random_device{}()};
+  std::uniform_int_distribution<unsigned> any(std::min(10000u, highest - 1000), highest);
   asio::io_context io;
-  std::vector<std::unique_ptr<asio::ip::tcp::acceptor>> held;
+  std::vector<asio::ip::tcp::acceptor> held;
   std::vector<std::uint16_t> ports;
-  for (std::size_t i = 0; i < count; ++i) {
-    const asio::ip::tcp::endpoint any(asio::ip::address_v4::loopback(), 0);
-    held.push_back(std::make_unique<asio::ip::tcp::acceptor>(io, any));
-    ports.push_back(held.back()->local_endpoint().port());
+  for (int tries = 0; ports.size() < count && tries < 10'000; ++tries) {
+    const auto port = static_cast<std::uint16_t>(any(random));
+    asio::ip::tcp::acceptor acceptor(io, asio::ip::tcp::v4());
+    std::error_code taken;
+    acceptor.bind({asio::ip::address_v4::loopback(), port}, taken);  // without reuse_address: really free
+    if (taken) continue;
+    held.push_back(std::move(acceptor));
+    ports.push_back(port);
   }
+  if (ports.size() < count) std::abort();
   return ports;
 }
 

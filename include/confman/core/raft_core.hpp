@@ -34,6 +34,8 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //
 // Thread safety: none; one owner calls it. Errors returned are about the one input, the core stays usable.
 //
+// clang-format off
+//
 // Which role handles which message; everything else is ignored on purpose (o):
 //
 //                        follower   pre-candidate   candidate   leader
@@ -53,6 +55,8 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //   forward_*, join_*       not the core's: the runtime takes them
 //
 //   (1) refused by who hears a leader, or is one, unless that leader asked for the election (transfer)
+//
+// clang-format on
 //
 // Invariants, checked by check_invariants() after every input:
 //   1. stable <= last; applied <= commit <= last.

@@ -37,11 +37,13 @@ class record {
   record(const record&) = delete;
   record& operator=(const record&) = delete;
 
+  // Key and value are valid as long as the record is kept readable. What the others mean stands at `origin`.
   [[nodiscard]] std::string_view key() const noexcept { return {bytes(), key_bytes()}; }
   [[nodiscard]] std::string_view value() const noexcept { return {bytes() + key_bytes(), value_bytes_}; }
   [[nodiscard]] std::uint64_t create_revision() const noexcept {
     return wide() ? extra(0) : modify_revision_ - (counters_ >> 32);
   }
+  // The revision that wrote this value: what compare-exchange compares.
   [[nodiscard]] std::uint64_t modify_revision() const noexcept { return modify_revision_; }
   [[nodiscard]] std::uint64_t key_version() const noexcept {
     return wide() ? extra(1) : counters_ >> 11 & max_key_version;
@@ -132,8 +134,8 @@ class record {
   std::uint64_t modify_revision_;
   std::int64_t timestamp_;
   std::uint64_t origin_;  // unless wide: term and author, 32 bits each
-  std::uint64_t
-      counters_;  // modify minus create revision (32 bits), key version (21), wide_mark, key bytes (10)
+  // Modify minus create revision (32 bits), key version (21), wide_mark, key bytes (10).
+  std::uint64_t counters_;
 };
 
 static_assert(sizeof(record) == 40);
@@ -170,6 +172,7 @@ class map_entry {
   [[nodiscard]] const record& operator*() const noexcept { return *record_; }
   [[nodiscard]] const record* operator->() const noexcept { return record_; }
 
+  // As of `record`; the views are valid as long as this or a copy of it lives.
   [[nodiscard]] std::string_view key() const noexcept { return record_->key(); }
   [[nodiscard]] std::string_view value() const noexcept { return record_->value(); }
   [[nodiscard]] std::uint64_t create_revision() const noexcept { return record_->create_revision(); }

@@ -61,8 +61,7 @@ static_assert(sizeof(trie_ref) == 8);
 
 // Invariants:
 //   1. all keys below agree in the first `depth` bytes and differ in byte `depth`; the bytes skipped since
-//   the parent
-//      are not stored: a lookup checks the whole key once, in the record (as in a Patricia tree).
+//      the parent are not stored: a lookup checks the whole key once, in the record (as in a Patricia tree).
 //   2. depth grows from parent to child, so a path has at most max_key_bytes + 1 nodes.
 //   3. at least two children, ordered by their byte; no child is nothing.
 //   4. sparse: 2 to 16 sorted bytes in one or two words, then the children;

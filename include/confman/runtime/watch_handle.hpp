@@ -106,11 +106,14 @@ class watch_handle {
   }
   ~watch_handle() { cancel(); }
 
+  // Ends the watch as the destructor does; does nothing without one. May be called from within on_change. Not
+  // from two threads at once.
   void cancel() noexcept {
     if (consumer_) consumer_->end();
     consumer_.reset();
     context_.reset();
   }
+  // Whether there is a watch to end; it may have ended by itself, with an error in its last batch.
   [[nodiscard]] explicit operator bool() const noexcept { return consumer_ != nullptr; }
 
  private:

@@ -25,8 +25,7 @@ enum class call_kind : std::uint8_t { put, erase, exchange, read_linearizable, r
 // operations is known and needs no search: replay the committed commands in that order, and check
 //   - that every answer is what the replay gives at its place;
 //   - that the order agrees with real time: what ended before another began comes first, also for writes
-//   whose
-//     outcome the client never learnt, if they were applied at all;
+//     whose outcome the client never learnt, if they were applied at all;
 //   - that nothing is applied twice, and that nothing is applied that was refused.
 // Together these are linearizability (invariants 14, 15, 16 and 20), checked as the answers come.
 class history {

@@ -24,9 +24,8 @@ namespace confman {
 //
 // Invariants:
 //   1. A batch is found after a crash wholly or not at all; after sync() succeeded, wholly.
-//   2. The writes of a batch begin only after every batch before the last sync() is durable, so that at most
-//   what was
-//      appended since the last sync() can be torn.
+//   2. The writes of a batch begin only after every batch before the last sync() is durable, so at most what
+//      was appended since the last sync() can be torn.
 //   3. After a failed write or sync nothing is written and nothing is synced any more.
 template <file_system FileSystem>
 class log {

@@ -34,20 +34,23 @@ enum class frame_kind : std::uint8_t {
 // One frame taken from a stream.
 struct frame {
   frame_kind kind{};
-  std::string_view
-      body;            // valid until the reader's next prepare(), or as long as `block` if that isn't empty
+  // Valid until the reader's next prepare(), or as long as `block` if that isn't empty.
+  std::string_view body;
   shared_bytes block;  // the body, if it was large enough to be read straight into a block of its own
 };
 
 // Cuts a stream of bytes into frames. Usage:
-//   for (;;) { read into prepare(); commit(bytes_read); while (reader.next(f)) use(f); if (reader.error())
-//   close; }
+//   for (;;) {
+//     read into prepare();
+//     commit(bytes_read);
+//     while (reader.next(f)) use(f);
+//     if (reader.error()) close;
+//   }
 //
 // Invariants:
 //   1. no memory is taken for a length above max_body; begin_ <= end_ <= capacity.
 //   2. `large_` holds a value exactly while a body is being read straight into its block; then the buffer
-//   holds only
-//      what follows that body.
+//      holds only what follows that body.
 //   3. after an error nothing is read any more.
 // Not thread-safe.
 class frame_reader {

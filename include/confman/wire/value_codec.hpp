@@ -3,10 +3,9 @@
 //
 //   std::string          its bytes
 //   bool                 true, false
-//   integers, floating   the shortest decimal text that reads back equal, so that people and scripts can edit
-//   it anything else        cereal's portable binary form, little-endian; T needs what cereal needs (include
-//   the
-//                        cereal/types/*.hpp of its members)
+//   integers, floating   the shortest decimal text that reads back equal: people and scripts can edit it
+//   anything else        cereal's portable binary form, little-endian; T needs what cereal needs, so include
+//                        the cereal/types/*.hpp of its members
 #pragma once
 
 #include <bit>

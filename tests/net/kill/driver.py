@@ -100,14 +100,31 @@ class Node:
             return None
 
 
+def free_ports(count):
+    """Below the range from which the kernel takes the ports of outgoing connections: there a survivor that
+    tries to reconnect could take the port of a killed member, which could then not listen again."""
+    try:
+        with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as file:
+            first_outgoing = int(file.read().split()[0])
+    except OSError:
+        first_outgoing = 32768
+    highest = max(first_outgoing, 12000) - 1
+    ports = []
+    for port in random.SystemRandom().sample(range(min(10000, highest - 1000), highest + 1), 1000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise RuntimeError("found no free ports")
+
+
 class Cluster:
     def __init__(self, program, directory):
-        sockets = [socket.socket() for _ in NODES]
-        for s in sockets:
-            s.bind(("127.0.0.1", 0))
-        self.addresses = ["127.0.0.1:%d" % s.getsockname()[1] for s in sockets]
-        for s in sockets:
-            s.close()
+        self.addresses = [f"127.0.0.1:{port}" for port in free_ports(len(NODES))]
         self.program, self.directory = program, directory
         self.nodes = {}
 
