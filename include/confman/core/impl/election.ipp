@@ -28,6 +28,10 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   }
   leader_ = leader;
   role_.emplace<follower_role>();
+  if (leader) {
+    missed_leaders_ = 0;
+    refused_behind_ = false;
+  }
   // A higher term alone doesn't put off our own campaign: a candidate that can't win must not keep us from
   // trying.
   if (leader || was_leader) reset_election_timer();

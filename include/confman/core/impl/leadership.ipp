@@ -6,16 +6,19 @@
 
 namespace confman {
 
-// Learners and non-members never stand for election, nor does priority 0 by itself.
+// Learners and non-members never stand for election, nor does priority 0 by itself. But in {1,2}, where 2 has
+// priority 0 and the longer log, 1 asks in vain and nobody would ever lead: then 2 stands after it has waited
+// for a second time, and hands over later like any leader of a low priority.
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
-  return me && me->priority != 0;
+  return me && (me->priority != 0 || (refused_behind_ && missed_leaders_ > 0));
 }
 
 // The leader is out of reach and we don't stand: others may have our vote, and our readers wait for another.
 CONFMAN_DECL void raft_core::miss_leader() {
   become_follower(state_.term, node_id{});
   reset_election_timer();
+  ++missed_leaders_;
 }
 
 // A voter of a lower priority waits longer, so that it doesn't win what it would hand over again. At most one
