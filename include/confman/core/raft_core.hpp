@@ -285,7 +285,7 @@ class raft_core {
   std::uint32_t election_timeout_ = 0;
   std::uint32_t heartbeat_elapsed_ = 0;
   std::uint32_t missed_leaders_ = 0;  // election timeouts in a row in which we didn't stand
-  bool refused_behind_ = false;       // a candidate asked in vain, its log is behind ours; since the last leader
+  bool refused_behind_ = false;  // a candidate asked in vain, its log is behind ours; since the last leader
   std::vector<read_id> new_reads_;
   std::vector<remote_read> new_remote_reads_;
   follower_reads follower_reads_;

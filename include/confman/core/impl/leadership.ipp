@@ -6,12 +6,14 @@
 
 namespace confman {
 
-// Learners and non-members never stand for election, nor does priority 0 by itself. But in {1,2}, where 2 has
-// priority 0 and the longer log, 1 asks in vain and nobody would ever lead: then 2 stands after it has waited
-// for a second time, and hands over later like any leader of a low priority.
+// Learners and non-members never stand for election, nor does priority 0 by itself. But nobody would ever
+// lead {1,2}, where 2 has priority 0 and the longer log: 1 asks in vain, or doesn't ask at all, if that log
+// is what makes it a voter. So 2 stands after it has waited for a second time, if a candidate was behind it
+// or its configuration may not be committed; and it hands over later, like any leader of a low priority.
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
-  return me && (me->priority != 0 || (refused_behind_ && missed_leaders_ > 0));
+  return me &&
+         (me->priority != 0 || (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
 }
 
 // The leader is out of reach and we don't stand: others may have our vote, and our readers wait for another.
