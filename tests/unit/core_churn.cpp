@@ -94,7 +94,7 @@ class churning_world {
         (void)node->propose(text(std::to_string(++proposals_)));
         break;
       case 4:
-        if (random_.below(8) == 0) ask_for_change(node);
+        if (random_.below(3) == 0) ask_for_change(node);
         break;
       case 5:
       case 6:
@@ -102,7 +102,7 @@ class churning_world {
         pump(node, random_.below(3) != 0);
         break;
       case 8:
-        if (random_.below(30) == 0) lead_otherwise(node);
+        if (random_.below(15) == 0) lead_otherwise(node);
         break;
       default:
         deliver_any();
@@ -240,10 +240,11 @@ class churning_world {
 
 }  // namespace
 
-TEST_CASE("random: members and leaders change all the time, safety holds, and all members agree once healed") {
+TEST_CASE(
+    "random: members and leaders change all the time, safety holds, and all members agree once healed") {
   std::size_t leaders = 0, committed = 0, changes = 0, transfers = 0, configurations = 0;
   std::uint32_t slowest = 0;
-  constexpr std::uint64_t seeds = 300;
+  constexpr std::uint64_t seeds = 200;
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     CAPTURE(seed);
     churning_world world(seed);
@@ -263,10 +264,10 @@ TEST_CASE("random: members and leaders change all the time, safety holds, and al
   }
   INFO(leaders << " leaders, " << committed << " entries, " << changes << " changes, " << transfers
                << " transfers, " << configurations << " configurations, " << slowest << " ticks");
-  CHECK(leaders > 20 * seeds);
+  CHECK(leaders > 10 * seeds);
   CHECK(committed > 50 * seeds);
   CHECK(changes > 10 * seeds);
-  CHECK(transfers > 5 * seeds);
+  CHECK(transfers > 3 * seeds);
   CHECK(configurations > 10 * seeds);
   CHECK(slowest <= 200);
 }

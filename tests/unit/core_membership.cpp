@@ -367,7 +367,8 @@ TEST_CASE("a single node and a voter that joins unbound get over a restart in be
 TEST_CASE("binding: waits for a commit of the leader's term, and for one directory at a time") {
   configuration members = bound_voters(3);
   members.incoming.push_back({node_id(4), {}});
-  test_node node(1, members, [](raft_options& o) { o.first_election_by_majority = false; }, disk_of(4, {1}));
+  test_node node(
+      1, members, [](raft_options& o) { o.first_election_by_majority = false; }, disk_of(4, {1}));
   lead(node, 2);
   REQUIRE(node->role() == role::leader);
   const log_index own = node->log().last_index();

@@ -132,3 +132,24 @@ TEST_CASE("a lower priority waits longer, by one election_ticks at most") {
     CHECK(waited < 2 * base);
   }
 }
+
+TEST_CASE("priority 0 stands when those who may can't win, since its log is ahead of theirs") {
+  test_cluster_of cluster = cluster_of({1, 0});
+  REQUIRE(cluster.elect(1));
+  CHECK_FALSE(cluster[1]->propose(text("x")).code);
+  cluster[1].pump();
+  for (message& m : cluster[1].sent) (void)cluster[2]->step(std::move(m));
+  cluster[2].work();
+  cluster[1].crash();  // its own copy was not durable yet
+  cluster[1].restart();
+  REQUIRE(cluster[1]->log().last() < cluster[2]->log().last());
+  std::uint32_t ticks = 0;
+  while (cluster.leader() == 0 && ticks < 200) {
+    CHECK(cluster.tick_all());
+    ++ticks;
+  }
+  CHECK(cluster.leader() == 2);
+  CHECK(ticks <= 100);
+  CHECK(cluster.tick_all(130));
+  CHECK(cluster.leader() == 1);
+}

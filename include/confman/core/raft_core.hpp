@@ -242,7 +242,10 @@ class raft_core {
   std::error_code accept_leader(const message& m);
   void reset_election_timer();
   [[nodiscard]] bool hears_leader() const noexcept;
-  [[nodiscard]] bool up_to_date(version last) const noexcept { return last >= log_.last(); }
+  [[nodiscard]] bool up_to_date(version last) noexcept {
+    refused_behind_ = refused_behind_ || last < log_.last();
+    return last >= log_.last();
+  }
 
   // replication
   void append(entry_type type, shared_bytes payload);
@@ -330,6 +333,8 @@ class raft_core {
   std::uint32_t election_elapsed_ = 0;  // ticks since a leader was heard, a vote granted, or a campaign began
   std::uint32_t election_timeout_ = 0;
   std::uint32_t heartbeat_elapsed_ = 0;
+  std::uint32_t missed_leaders_ = 0;  // election timeouts in a row in which we didn't stand
+  bool refused_behind_ = false;  // a candidate asked in vain, its log is behind ours; since the last leader
   std::vector<read_id> new_reads_;
   std::vector<remote_read> new_remote_reads_;
   follower_reads follower_reads_;

@@ -27,8 +27,8 @@ class votes {
   }
 
   // What the answers amount to. A grant for an id that isn't bound to a data directory yet may come from one
-  // that was wiped and has forgotten what it promised. It counts only when every voter grants, so that whoever
-  // holds a committed entry is asked, or when `trusting` (docs/adr/0002).
+  // that was wiped and has forgotten what it promised. It counts only when every voter grants, so that
+  // whoever holds a committed entry is asked, or when `trusting` (docs/adr/0002).
   [[nodiscard]] vote_result count(const configuration& members, bool trusting) const {
     if (unanimous(members)) return vote_result::won;
     const bool refused = std::any_of(answers_.begin(), answers_.end(), [&](const auto& a) {

@@ -7,9 +7,8 @@ namespace confman {
 CONFMAN_DECL void raft_core::reset_election_timer() {
   election_elapsed_ = 0;
   // Randomised so that split votes are rare and resolved quickly (paper, 5.2).
-  election_timeout_ =
-      options_.election_ticks + static_cast<std::uint32_t>(random_.below(options_.election_ticks)) +
-      priority_delay();
+  election_timeout_ = options_.election_ticks +
+                      static_cast<std::uint32_t>(random_.below(options_.election_ticks)) + priority_delay();
 }
 
 // Within the minimum election timeout after hearing from a leader, or being one that a quorum answers, a node
@@ -28,6 +27,10 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   }
   leader_ = leader;
   role_.emplace<follower_role>();
+  if (leader) {
+    missed_leaders_ = 0;
+    refused_behind_ = false;
+  }
   // A higher term alone doesn't put off our own campaign: a candidate that can't win must not keep us from
   // trying.
   if (leader || was_leader) reset_election_timer();

@@ -156,8 +156,8 @@ CONFMAN_DECL void raft_core::note_directory(progress& peer, incarnation_id incar
 // count from then on. This changes no set of voters, but it does change whose word counts. So it waits, like
 // any change, for a commit of our own term: a binding that an earlier leader left uncommitted, to another
 // directory perhaps, is then in no log that could still win. It may overlap with a change of voters: it only
-// adds to those who may form the majorities, whose sizes stay. Where a majority may found a cluster, those who
-// weren't part of it are bound at once as long as nothing of it is committed: some of the founders may be
+// adds to those who may form the majorities, whose sizes stay. Where a majority may found a cluster, those
+// who weren't part of it are bound at once as long as nothing of it is committed: some of the founders may be
 // gone.
 CONFMAN_DECL void raft_core::bind_answered() {
   leader_role& self = *as_leader();

@@ -141,7 +141,9 @@ CONFMAN_DECL void world::heal_quorum() {
   std::vector<node_id> ids;
   for (const auto& n : nodes_) ids.push_back(n->id());
   for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[dice_.below(i)]);
-  const std::size_t healed = dice_.coin() ? ids.size() : dice_.between(ids.size() / 2 + 1, ids.size());
+  std::size_t healed = dice_.coin() ? ids.size() : dice_.between(ids.size() / 2 + 1, ids.size());
+  // The first election needs every voter (docs/adr/0002); with something committed it is over.
+  if (!shared_.judge.committed()) healed = ids.size();
   quorum_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(healed));
   for (std::size_t i = healed; i < ids.size(); ++i) {
     const auto how = dice_.below(3);
