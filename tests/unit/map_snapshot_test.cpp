@@ -17,6 +17,12 @@ using namespace map_test;
 
 namespace {
 
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+constexpr int hostile_rounds = 1000;
+#else
+constexpr int hostile_rounds = 20'000;
+#endif
+
 // Something of everything, spread over several blocks.
 void fill(map_state& map) {
   const auto session = open_session(map), other = open_session(map, 1000);
@@ -176,7 +182,7 @@ TEST_CASE("hostile items behind a right checksum are refused or give an intact s
   const blocks good = save(map);
   REQUIRE(good.size() == 1);
   std::mt19937_64 random(7);
-  for (int round = 0; round < 30'000; ++round) {
+  for (int round = 0; round < hostile_rounds; ++round) {
     std::string block = good[0];
     const auto changes = 1 + random() % 3;
     for (std::uint64_t i = 0; i < changes; ++i) {
