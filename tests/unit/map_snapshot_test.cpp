@@ -29,7 +29,8 @@ void fill(map_state& map) {
   for (std::uint64_t i = 1; i <= 20; ++i)
     put_in_session(map, session, i, "/s/" + std::to_string(i), "v" + std::to_string(i), i > 5 ? i - 5 : 0);
   apply(map, session_command(command_kind::session_keep_alive, other));
-  for (int i = 0; i < 300; ++i) put(map, "/k/" + std::to_string(i * 7919 % 1000), pattern(i % 50));
+  for (int i = 0; i < 300; ++i)
+    put(map, "/k/" + std::to_string(i * 7919 % 1000), pattern(static_cast<std::size_t>(i % 50)));
   put(map, "/large", pattern(600'000));
   put(map, "/empty", "");
   upload(map, 3, "/up", pattern(1000), 300);
