@@ -179,7 +179,7 @@ TEST_CASE("large memory is left for another thread, or for collect") {
   static_cast<void>(map.take_discarded());
   upload(map, 9, "/big", three_pieces());
   apply(map, put_upload(9, "/big")), put(map, "/big", "small"), map.publish();
-  CHECK(map.memory().discarded == 1);
+  CHECK(map.memory().discarded != 0);
   auto gone = map.take_discarded();
   CHECK_FALSE(gone.empty());
   CHECK(map.memory().discarded == 0);
