@@ -201,6 +201,8 @@ if [ "${chosen[*]}" = quick ]; then
 else
   install_build_packages python3=python3 pkg-config=pkg-config curl=curl shellcheck=shellcheck \
     clang=clang++-14,clang++ clang-format=clang-format-14,clang-format clang-tidy=clang-tidy-14,clang-tidy
+  install_missing libzstd-dev=/usr/include/zstd.h,/usr/local/include/zstd.h ||
+    echo "going on without zstd: compressed snapshots are not tested"
 fi
 
 mkdir -p "$build/logs"

@@ -314,7 +314,6 @@ class log {
       terms_.clear();
       places_.clear();
       start_ = {batch.reset->at.index, batch.reset->at.term, batch.reset->hash};
-      segments_.back().base = start_;
     }
     if (batch.truncate_from) {
       hashes_.resize(*batch.truncate_from - (start_.index + 1));

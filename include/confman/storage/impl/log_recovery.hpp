@@ -182,11 +182,9 @@ failure log<FileSystem>::adopt(const std::vector<log_format::segment_header>& he
                                recovered_log& out) {
   const std::optional<std::size_t> reset = replayed.reset_in();
   for (const log_format::segment_header& h : headers) {
-    // A replay that begins with a reset starts from what that says, not from what came before.
-    const bool resets = reset == segments_.size();
-    segments_.push_back({h.sequence, h.capacity, resets ? replayed.start() : h.base, true});
+    if (reset == segments_.size()) release_to_ = h.sequence;  // it becomes the first one, at once
+    segments_.push_back({h.sequence, h.capacity, h.base, true});
     note_truncation(replayed.lowest_truncations()[segments_.size() - 1], segments_.size());
-    if (resets) release_to_ = h.sequence;
   }
   offset_ = replayed.end().offset;
   prepared_ = 0;
