@@ -60,8 +60,8 @@ struct progress {
   log_index told_commit;    // the highest commit index this follower has been told
   std::uint64_t round = 0;  // the highest read-index round it answered
   bool recently_active = false;
-  bool was_active = false;      // in the check-quorum period before this one
-  incarnation_id answered_by;   // not bound yet: the data directory whose acknowledgements `match` speaks of
+  bool was_active = false;     // in the check-quorum period before this one
+  incarnation_id answered_by;  // not bound yet: the data directory whose acknowledgements `match` speaks of
   // Entries that only the disk has are being read for this follower, from here on: one read at a time.
   std::optional<log_index> fetching;
   // The place before `next`, if it was learned from the disk.

@@ -161,8 +161,8 @@ CONFMAN_DECL void raft_core::note_directory(progress& peer, incarnation_id incar
 // gone.
 CONFMAN_DECL void raft_core::bind_answered() {
   leader_role& self = *as_leader();
-  const bool founded_by_majority = options_.first_election_by_majority &&
-                                   configurations_.at(state_.commit).first == log_index{};
+  const bool founded_by_majority =
+      options_.first_election_by_majority && configurations_.at(state_.commit).first == log_index{};
   if (!leads_surely() && !founded_by_majority) return;
   configuration next = members();
   bool bound = false;
