@@ -456,9 +456,10 @@ class group {
   }
 
   // A leader whose disk stalls leads nobody: its entries wait for the others' disks alone, and what it
-  // promised to clients hangs on one sync.
+  // promised to clients hangs on one sync. Where nobody else could lead, to give it up helps no one.
   void watch_disk() {
     if (!write_in_flight_ || core_.role() != role::leader) return;
+    if (core_.members().incoming.size() < 2) return;
     if (now_ - write_began_ < options_.raft.election_ticks) return;
     observer_.on_event(
         {errc::storage_failed, "node " + std::to_string(options_.raft.self.value()) +
