@@ -72,9 +72,9 @@ class large_write final : public write_operation, public mail {
       repeatable = true;
     } else {
       last_ = true;
-      next.key = what_.key;
       repeatable = what_.repeatable;
     }
+    next.key = what_.key;
     next.upload = upload_;
     command = encode(next);
   }
