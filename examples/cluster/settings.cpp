@@ -129,12 +129,6 @@ failure check_start(const settings& s) {
     return {errc::bad_option, "--join, --restore and --recover-from exclude each other: choose one"};
   if ((!s.restore.empty() || !s.recover_from.empty()) && s.map.cluster.empty())
     return {errc::bad_option, "--cluster is missing: a restored or recovered cluster is a new one, name it"};
-  if (!s.recover_from.empty() && !s.may_lose_writes)
-    return {
-        errc::bad_option,
-        "--recover-from makes a new cluster of what one member of a lost one has: acknowledged writes that "
-        "this one had not received are lost, and the old members must never start again. If that is meant, "
-        "say --acknowledged-writes-may-be-lost as well"};
   if (s.recover_from.empty() && s.may_lose_writes)
     return {errc::bad_option, "--acknowledged-writes-may-be-lost belongs to --recover-from alone"};
   return {};
