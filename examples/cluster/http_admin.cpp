@@ -211,6 +211,8 @@ void http_api::transfer(const request& req, response& res) {
     if (error.code == errc::not_leader && sent_to_leader(req, res)) return;
     if (error) throw with_text(error);
   }
+  // This node has stepped down; who leads it hears a moment later.
+  for (int i = 0; i < 100 && !leader_known(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(5));
   answer(res, std::move(json_writer().number("leader", map_.status().leader.value())));
 }
 

@@ -192,12 +192,12 @@ std::uint64_t to_id(const std::string& name, std::string_view text) {
   return *id;
 }
 
-// "4=10.0.0.4:7401"
+// "4,10.0.0.4:7401": httplib takes an '=' in a parameter for the beginning of its value.
 std::pair<std::uint64_t, std::string> to_pair(const std::string& name, const std::string& text) {
-  const std::size_t equals = text.find('=');
-  if (equals == std::string::npos || equals + 1 == text.size())
-    throw bad_request(name + "=" + text + " is not ID=" + (name == "priority" ? "NUMBER" : "HOST:PORT"));
-  return {to_id(name, std::string_view(text).substr(0, equals)), text.substr(equals + 1)};
+  const std::size_t comma = text.find(',');
+  if (comma == std::string::npos || comma + 1 == text.size())
+    throw bad_request(name + "=" + text + " is not ID," + (name == "priority" ? "NUMBER" : "HOST:PORT"));
+  return {to_id(name, std::string_view(text).substr(0, comma)), text.substr(comma + 1)};
 }
 
 std::string checked_address(const std::string& name, std::string address) {
@@ -243,10 +243,10 @@ std::vector<confman::member_change> wanted_changes(const httplib::Request& reque
       continue;
     }
     const auto priority = to_number(text);
-    if (!priority || *priority > 255) throw bad_request("priority=" + value + " is not ID=0 to ID=255");
+    if (!priority || *priority > 255) throw bad_request("priority=" + value + " is not ID,0 to ID,255");
     updated(all, id, now).priority = static_cast<std::uint8_t>(*priority);
   }
-  if (all.empty()) throw bad_request("nothing is to be changed: say add=ID=HOST:PORT, remove=ID, ...");
+  if (all.empty()) throw bad_request("nothing is to be changed: say add=ID,HOST:PORT, remove=ID, ...");
   for (const confman::member_change& c : all) {
     const bool promotes = c.what == change_action::add_voter || c.what == change_action::add_learner;
     if (promotes && c.who.address.empty() && !now.contains(c.who.id))

@@ -76,7 +76,7 @@ struct condition {
 // Idempotency-Key: SESSION-SEQUENCE[-ACKNOWLEDGED]; nothing without the header.
 [[nodiscard]] std::optional<confman::once> wanted_once(const httplib::Request& request);
 
-// ?add=4=host:port, learner=, remove=4, promote=4, demote=2, address=4=host:port, priority=4=2; each as often
+// ?add=4,host:port, learner=, remove=4, promote=4, demote=2, address=4,host:port, priority=4,2; each as often
 // as wanted. `now`: what a change of address or priority leaves as it is.
 [[nodiscard]] std::vector<confman::member_change> wanted_changes(const httplib::Request& request,
                                                                  const confman::configuration& now);
