@@ -370,8 +370,11 @@ CONFMAN_DECL void oracle::check_memory(node_id node, const raft_core& core) {
   using detail::text;
   const log_view& log = core.log();
   const log_index needed = std::min(core.applied(), core.stable());
-  if (log.bytes() > core.options().max_cached_bytes && log.base().index < needed)
-    trace_.fail(invariant::bounded_memory, text(node) + " keeps " + std::to_string(log.bytes()) +
+  if (log.bytes() <= core.options().max_cached_bytes) return;
+  std::size_t bytes = 0;
+  for (log_index i = log.first_index(); i <= needed; ++i) bytes += cost(log.at(i));
+  if (bytes > core.options().max_cached_bytes)
+    trace_.fail(invariant::bounded_memory, text(node) + " keeps " + std::to_string(bytes) +
                                                " bytes of entries in memory from " +
                                                text(log.first_index()) + " on, although all up to " +
                                                text(needed) + " are applied and durable");

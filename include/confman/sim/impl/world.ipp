@@ -257,7 +257,7 @@ CONFMAN_DECL void world::converge() {
   for (const auto& n : nodes_)
     if (n->map().read().state_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
-  shared_.clients.finish([&core](log_index i) -> const entry& { return core.log().at(i); });
+  shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 
 }  // namespace confman::sim
