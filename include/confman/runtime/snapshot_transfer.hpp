@@ -57,8 +57,10 @@ class outgoing_snapshots {
     return least;
   }
 
-  // Begins, or begins anew with another file.
+  // Begins, unless one is under way: that is brought to its end, also when a newer file was made meanwhile, or
+  // with a new file every moment none would ever arrive.
   void start(node_id to, const snapshot_file& file, tick_count now) {
+    if (sending(to)) return;
     transfer t;
     t.file = file;
     t.heard = t.offered = now;
@@ -129,9 +131,14 @@ class outgoing_snapshots {
     }
     if (answer.next > t.file.bytes) return false;
     // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged.
+    // The same place again: a piece came that doesn't follow, so one is lost. Sent again once; what else was
+    // on its way brings the same answer.
+    const bool news = answer.next != t.confirmed;
+    const bool lost = !news && !t.repeated;
+    t.repeated = !news;
     const bool back = answer.next < t.confirmed;
     t.confirmed = answer.next;
-    if (back || t.next < t.confirmed) t.next = t.confirmed;
+    if (back || lost || t.next < t.confirmed) t.next = t.confirmed;
     return false;
   }
 
@@ -142,6 +149,7 @@ class outgoing_snapshots {
     std::uint64_t next = 0;       // not read yet
     tick_count heard = 0;         // the last answer
     tick_count offered = 0;       // the last time it began again from what was confirmed
+    bool repeated = false;        // the last answer named the same place as the one before it
   };
   static constexpr std::size_t burst_ticks = 10;
 
@@ -200,8 +208,7 @@ class incoming_snapshot {
       if (next_ && waiting_.size() < max_waiting_) waiting_.push_back(make_write(from, std::move(piece)));
       return {};
     }
-    writing_ = true;
-    return {make_write(from, std::move(piece)), std::nullopt};
+    return {begin_write(make_write(from, std::move(piece))), std::nullopt};
   }
 
   // A write is done. `outcome.next` is how far the file goes, which after a restart may be further, or not as
@@ -213,9 +220,8 @@ class incoming_snapshot {
     step s;
     if (!outcome.complete) s.answer = answer_for(file_, outcome.next, false);
     if (!waiting_.empty() && waiting_.front().offset == outcome.next && !outcome.complete) {
-      s.write = std::move(waiting_.front());
+      s.write = begin_write(std::move(waiting_.front()));
       waiting_.erase(waiting_.begin());
-      writing_ = true;
     } else {
       waiting_.clear();
     }
@@ -246,8 +252,12 @@ class incoming_snapshot {
                             : waiting_.back().offset + waiting_.back().bytes.size();
   }
   [[nodiscard]] snapshot_write make_write(node_id from, snapshot_piece&& piece) {
-    if (!writing_) writing_bytes_ = piece.bytes.size();
     return {from, file_, piece.offset, std::move(piece.bytes)};
+  }
+  [[nodiscard]] snapshot_write begin_write(snapshot_write&& write) {
+    writing_ = true;
+    writing_bytes_ = write.bytes.size();
+    return std::move(write);
   }
   [[nodiscard]] static snapshot_piece_response answer_for(const snapshot_file& file, std::uint64_t next,
                                                           bool installed) {
