@@ -16,12 +16,12 @@ using change_action = member_change::action;
 member with_id(std::uint64_t id) {
   return {node_id(id), incarnation_id(id * 100 + 1), "host:" + std::to_string(id)};
 }
-struct change final {
-  explicit change(change_action what, std::uint64_t id, std::uint64_t number = 0)
+struct asked_change final {
+  explicit asked_change(change_action what, std::uint64_t id, std::uint64_t number = 0)
       : operation(action::change_members, number) {
     operation.changes.push_back({what, with_id(id)});
   }
-  change& then(change_action what, std::uint64_t id) {
+  asked_change& then(change_action what, std::uint64_t id) {
     operation.changes.push_back({what, with_id(id)});
     return *this;
   }
@@ -57,7 +57,7 @@ bool is_member(driven& d, std::uint64_t id) {
 TEST_CASE("a change of one voter completes when it is committed, with its place in the log") {
   driven_cluster c(3);
   c.elect(1);
-  change remove(change_action::remove, 3);
+  asked_change remove(change_action::remove, 3);
   c[1]->submit(remove.operation);
   c[1]->pump();
   CHECK(remove.operation.waits());
@@ -72,7 +72,7 @@ TEST_CASE("a change of several voters completes when the joint phase is over, no
   c.elect(1);
   c.add(0);
   c.add(0);
-  change swap(change_action::remove, 3);
+  asked_change swap(change_action::remove, 3);
   swap.then(change_action::add_voter, 4).then(change_action::add_voter, 5);
   int joint_while_waiting = 0;
   c[1]->submit(swap.operation);
@@ -93,7 +93,7 @@ TEST_CASE("a change whose entry another leader replaces is undone, certainly") {
   c.elect(1);
   c.tick(3);
   c.lost = [](const message& m) { return touches(m, 1); };
-  change remove(change_action::remove, 3);
+  asked_change remove(change_action::remove, 3);
   c[1]->submit(remove.operation);
   c.settle();
   c.elect(2);
@@ -111,7 +111,7 @@ TEST_CASE("change issued on the minority side: its outcome is unknown at the dea
   driven_cluster c(3);
   c.elect(1);
   c.lost = [](const message& m) { return touches(m, 1); };
-  change remove(change_action::remove, 3);
+  asked_change remove(change_action::remove, 3);
   remove.operation.deadline = c[1]->now() + 6;
   c[1]->submit(remove.operation);
   c[1].tick(20);
@@ -125,23 +125,24 @@ TEST_CASE("changes that can't be are refused with their reason, and nothing chan
   driven_cluster c(3);
   c.elect(1);
   const configuration before = c[1]->core().members();
-  const auto refused = [&](change&& wrong, std::uint64_t node = 1) {
+  const auto refused = [&](asked_change wrong, std::uint64_t node = 1) {
     c[node]->submit(wrong.operation);
     CHECK(wrong.operation.completions == 1);
     CHECK_FALSE(wrong.operation.error.what.empty());
     return wrong.operation.error.code;
   };
-  CHECK(refused(change(change_action::remove, 9)) == errc::not_a_member);
-  CHECK(refused(change(change_action::add_voter, 2)) == errc::already_a_member);
-  CHECK(refused(change(change_action::remove, 3), 2) == errc::not_leader);
-  CHECK(refused(change(change_action::add_voter, 4).then(change_action::add_voter, 4)) == errc::bad_change);
-  CHECK(refused(
-            change(change_action::remove, 1).then(change_action::remove, 2).then(change_action::remove, 3)) ==
-        errc::last_voter);
+  CHECK(refused(asked_change(change_action::remove, 9)) == errc::not_a_member);
+  CHECK(refused(asked_change(change_action::add_voter, 2)) == errc::already_a_member);
+  CHECK(refused(asked_change(change_action::remove, 3), 2) == errc::not_leader);
+  CHECK(refused(asked_change(change_action::add_voter, 4).then(change_action::add_voter, 4)) ==
+        errc::bad_change);
+  CHECK(refused(asked_change(change_action::remove, 1)
+                    .then(change_action::remove, 2)
+                    .then(change_action::remove, 3)) == errc::last_voter);
   CHECK(c[1]->core().members() == before);
-  change first(change_action::remove, 3);
+  asked_change first(change_action::remove, 3);
   c[1]->submit(first.operation);
-  CHECK(refused(change(change_action::add_learner, 4)) == errc::change_in_flight);
+  CHECK(refused(asked_change(change_action::add_learner, 4)) == errc::change_in_flight);
   c.settle();
   CHECK(first.operation.ended_with({}));
 }
@@ -150,20 +151,20 @@ TEST_CASE("a stopped or failed group ends what waits for changes: what was begun
   driven_cluster c(3);
   c.elect(1);
   c.lost = [](const message&) { return true; };
-  change remove(change_action::remove, 3);
+  asked_change remove(change_action::remove, 3);
   transfer to(2);
   c[1]->submit(remove.operation);
   c[1]->submit(to.operation);
   c[1]->stop();
   CHECK(remove.operation.ended_with(errc::outcome_unknown));
   CHECK(to.operation.ended_with(errc::stopped));
-  change after(change_action::remove, 3);
+  asked_change after(change_action::remove, 3);
   c[1]->submit(after.operation);
   CHECK(after.operation.ended_with(errc::stopped));
 }
 
 TEST_CASE("operations on the cluster are cancelled by their id, and abandoned with the group") {
-  change remove(change_action::remove, 3, 17);
+  asked_change remove(change_action::remove, 3, 17);
   transfer to(2);
   {
     driven_cluster c(3);
@@ -183,7 +184,7 @@ TEST_CASE("the removed leader learns that its change is done, and another leads"
   driven_cluster c(3);
   c.elect(1);
   c.tick(3);
-  change self(change_action::remove, 1);
+  asked_change self(change_action::remove, 1);
   c[1]->submit(self.operation);
   c.tick(30);
   CHECK(self.operation.ended_with({}));
@@ -390,7 +391,7 @@ TEST_CASE("a member that was removed doesn't ask to be one again, before a resta
   c.add(0, [](group_options& o) { asks(o, {1}); });
   c.tick(60);
   REQUIRE(is_voter(c[4], 4));
-  change remove(change_action::remove, 4);
+  asked_change remove(change_action::remove, 4);
   c[1]->submit(remove.operation);
   c.tick(3);
   REQUIRE(remove.operation.ended_with({}));
