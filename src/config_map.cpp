@@ -2,9 +2,11 @@
 // file would otherwise compile again (see the extern templates at the end of config_map.hpp).
 #include "confman/config_map.hpp"
 #include "confman/options.hpp"
+#include "confman/restore.hpp"
 
 #include "confman/impl/config_map.ipp"
 #include "confman/impl/options.ipp"
+#include "confman/impl/restore.ipp"
 
 namespace confman {
 

@@ -284,15 +284,16 @@ class basic_config_map {
                                           std::forward<CompletionToken>(token));
   }
   // Takes a snapshot of this node's state now. Readers and writers go on. Completes when it is durable, with
-  // what it contains. Signature: void(std::error_code, version). Errors: storage_failed (the node goes on),
-  // stopped, outcome_unknown (the deadline passed: it may still be made).
+  // what it contains; there is no deadline. Signature: void(std::error_code, version). Errors: bad_option
+  // (nothing was ever applied here), storage_failed (the node goes on), stopped. Cancelling ends the wait,
+  // not the snapshot.
   template <class CompletionToken>
   auto async_snapshot(CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}}, detail::finish_at{},
                    std::forward<CompletionToken>(token));
   }
   // A snapshot, copied to a new file: what restore() makes a new cluster of. As async_snapshot(); further
-  // errors: bad_option (there is such a file), snapshot_damaged.
+  // errors: bad_option (there is such a file), snapshot_damaged. Nothing is at `path` after an error.
   template <class CompletionToken>
   auto async_backup(std::string path, CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}},
@@ -312,6 +313,7 @@ class basic_config_map {
     if (answer.error) return answer.error;
     return answer.at;
   }
+  [[nodiscard]] failure backup(std::string path);
 
   // --- watches ---
 

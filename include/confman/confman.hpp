@@ -2,3 +2,4 @@
 #pragma once
 
 #include "confman/config_map.hpp"
+#include "confman/restore.hpp"

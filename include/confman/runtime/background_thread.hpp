@@ -18,11 +18,11 @@ class background_thread {
   background_thread& operator=(const background_thread&) = delete;
   ~background_thread() { close(); }
 
-  // Runs work() on the thread, then done(its result) on `executor`. Dropped after close().
+  // Runs work() on the thread, then done(its result) on `executor`. False: it was not taken, after close().
   template <class Work, class Done>
-  void run(const asio::any_io_executor& executor, Work work, Done done) {
+  bool run(const asio::any_io_executor& executor, Work work, Done done) {
     const std::lock_guard lock(mutex_);
-    if (closed_) return;
+    if (closed_) return false;
     if (!thread_) thread_ = std::make_unique<asio::thread_pool>(1);
     asio::post(*thread_, [executor, work = std::move(work), done = std::move(done)]() mutable {
       auto outcome = work();
@@ -30,14 +30,15 @@ class background_thread {
         done(std::move(outcome));
       });
     });
+    return true;
   }
 
-  // Waits for the piece of work under way, drops the others; nothing is posted any more once it has returned.
+  // Waits for all work that was taken, which should end early by then; nothing is posted any more once it has
+  // returned. Nothing is dropped: somebody may wait for each `done`.
   void close() {
     const std::lock_guard lock(mutex_);
     closed_ = true;
     if (!thread_) return;
-    thread_->stop();
     thread_->join();
     thread_.reset();
   }

@@ -136,12 +136,14 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     const std::lock_guard lock(event_mutex_);
     return last_failure_;
   }
-  // Copies the snapshot at `at` to `path`, then done(failure) on the queue. Precondition: called on the
-  // queue.
+  // Copies the snapshot at `at` to `path`, then done(failure) on the queue, also if the node ends meanwhile.
+  // Precondition: called on the queue, by an operation that the group completes.
   template <class Done>
   void copy_snapshot(version at, std::string path, Done done) {
-    in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
-                  [done = std::move(done)](node&, failure error) mutable { done(std::move(error)); });
+    const auto shared = std::make_shared<Done>(std::move(done));
+    if (!in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
+                       [shared](node&, failure error) { (*shared)(std::move(error)); }))
+      (*shared)(failure(errc::stopped, "the map is shutting down: the backup was not written"));
   }
   // Never the same twice, also not after a restart (but for one chance in 2^64).
   [[nodiscard]] std::uint64_t next_upload() noexcept {
@@ -296,10 +298,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                   [](node& n, result<snapshot_file> outcome) { n.group_->snapshot_taken(outcome); });
   }
 
-  // Runs work(worker) on the background thread, then done(node, its result) on the queue.
+  // Runs work(worker) on the background thread, then done(node, its result) on the queue. False: it doesn't,
+  // this node has ended.
   template <class Work, class Done>
-  void in_background(Work work, Done done) {
-    background_.run(
+  bool in_background(Work work, Done done) {
+    return background_.run(
         strand_, [w = worker_.get(), work = std::move(work)]() mutable { return work(*w); },
         [self = this->shared_from_this(), done = std::move(done)](auto outcome) mutable {
           if (!self->group_) return;
@@ -386,7 +389,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (group_->handing_over()) return;
     if (options_.snapshot_on_stop && !final_snapshot_.asked && group_->core().applied()) {
       final_snapshot_.asked = true;
-      final_snapshot_.deadline = deadline();
+      final_snapshot_.deadline = no_deadline;
       group_->submit(final_snapshot_);
       pump();
     }
@@ -398,6 +401,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     const state before = state_;
     if (before == state::stopping || before == state::stopped || before == state::idle) return;
     state_ = state::stopping;
+    cancelled_.store(true, std::memory_order_relaxed);
     if (why) {
       report(why);
       const std::lock_guard lock(event_mutex_);
@@ -412,7 +416,6 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void finish_stop() {
     if (group_ && group_->write_in_flight()) return;  // persisted() comes back here
     if (transport_) transport_->stop();
-    cancelled_.store(true, std::memory_order_relaxed);
     disk_.close();
     background_.close();
     finish();
@@ -456,7 +459,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void accept(cluster_operation& operation) override {
     if (!group_ || state_ != state::running)
       return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
-    operation.deadline = deadline();
+    operation.deadline = operation.what == cluster_operation::action::snapshot ? no_deadline : deadline();
     group_->submit(operation);
   }
   void accept_cancel(std::uint64_t operation) override {
@@ -524,6 +527,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     return std::uint64_t{device()} << 32 | device();
   }
 
+  // Of snapshots: how long one takes depends on the state and the disk, and the disk's errors end it.
+  static constexpr tick_count no_deadline = ~tick_count{0};
   static constexpr std::size_t collect_per_tick = 4096;
   static constexpr int idle_before_maintenance = 3;  // ticks
   static constexpr int ticks_before_parting = 200;   // from a removed member

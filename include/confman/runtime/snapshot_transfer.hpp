@@ -26,7 +26,7 @@ struct snapshot_file {
 
 struct snapshot_transfer_options {
   std::size_t piece_bytes = std::size_t{256} << 10;
-  std::size_t window = 4;          // pieces on their way to one follower
+  std::size_t window = 16;         // pieces on their way to one follower
   std::size_t bytes_per_tick = 0;  // to all followers together; 0: no limit
   tick_count retry = 50;           // without news from the follower for so long: offer again
   tick_count give_up = 1000;       // ... and for so long: the transfer has failed
@@ -145,9 +145,14 @@ class outgoing_snapshots {
     if (answer.next > t.file.bytes) return false;
     // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged. The first
     // answer says where to go on, whatever was sent to learn that.
+    // The same place again: a piece came that doesn't follow, so one is lost. It is sent again once; what else
+    // was on its way brings the same answer.
+    const bool news = answer.next != t.confirmed;
+    const bool lost = !news && !std::exchange(t.repeated, true);
+    if (news) t.repeated = false;
     const bool back = answer.next < t.confirmed || !std::exchange(t.known, true);
     t.confirmed = answer.next;
-    if (back || t.next < t.confirmed) t.next = t.confirmed;
+    if (back || lost || t.next < t.confirmed) t.next = t.confirmed;
     return false;
   }
 
@@ -157,6 +162,7 @@ class outgoing_snapshots {
     std::uint64_t confirmed = 0;  // the follower has everything before
     std::uint64_t next = 0;       // not read yet
     bool known = false;           // it has said where it stands: until then one piece is sent, to ask
+    bool repeated = false;        // the last answer named the same place as the one before it
     tick_count heard = 0;         // the last answer
     tick_count offered = 0;       // the last time it began again from what was confirmed
   };
@@ -187,7 +193,7 @@ struct snapshot_written {
 // says what to write and what to answer.
 class incoming_snapshot {
  public:
-  explicit incoming_snapshot(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
+  explicit incoming_snapshot(std::size_t max_waiting = 16) : max_waiting_(max_waiting) {}
 
   struct step {
     std::optional<snapshot_write> write;            // answered by written() or failed()

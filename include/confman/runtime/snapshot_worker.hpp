@@ -116,8 +116,9 @@ class snapshot_worker {
     return outcome;
   }
 
-  // Copies a snapshot to a file of its own: see export_snapshot().
+  // Copies a snapshot to a file of its own: see export_snapshot(). Further error: stopped.
   [[nodiscard]] failure copy(version at, const std::string& path) {
+    if (cancelled()) return stopped();
     return export_snapshot(store_, at, path);
   }
 
@@ -131,7 +132,7 @@ class snapshot_worker {
 
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
   [[nodiscard]] static failure stopped() {
-    return {errc::stopped, "the node is shutting down: the snapshot was given up"};
+    return {errc::stopped, "the node is shutting down: the work on a snapshot was given up"};
   }
   [[nodiscard]] static snapshot_file file_of(const snapshot_info& info) {
     return {info.meta.at, info.digest, info.bytes};
