@@ -84,7 +84,7 @@ TEST_CASE("a change of several voters completes when the joint phase is over, no
   CHECK(joint_while_waiting > 0);
   CHECK(swap.operation.ended_with({}));
   CHECK_FALSE(c[1]->core().change_under_way());
-  for (const std::uint64_t id : {1, 2, 4, 5}) CHECK(is_voter(c[1], id));
+  for (const std::uint64_t id : {1u, 2u, 4u, 5u}) CHECK(is_voter(c[1], id));
   CHECK_FALSE(is_member(c[1], 3));
 }
 
@@ -193,7 +193,7 @@ TEST_CASE("the removed leader learns that its change is done, and another leads"
 }
 
 TEST_CASE("leadership is transferred to the one that was named, or to the best one") {
-  for (const std::uint64_t target : {3, 0}) {
+  for (const std::uint64_t target : {3u, 0u}) {
     driven_cluster c(3);
     c.elect(1);
     c.tick(3);
@@ -422,7 +422,7 @@ TEST_CASE("a newcomer whose entry was lost with the leader that made it asks aga
   c.elect(2);
   REQUIRE_FALSE(is_member(c[2], 4));
   for (int i = 0; i < 120 && !is_voter(c[2], 4); ++i) {
-    for (const std::uint64_t id : {2, 3, 4}) c[id].tick();
+    for (const std::uint64_t id : {2u, 3u, 4u}) c[id].tick();
     c.settle();
   }
   CHECK(is_voter(c[2], 4));
@@ -440,7 +440,7 @@ TEST_CASE("leader's disk stalls while heartbeats go on: after an election timeou
   for (int i = 0; i < 9; ++i) {
     c[1].tick();
     for (message& m : std::exchange(c[1].transport.sent, {})) (void)c[m.to.value()]->receive(std::move(m));
-    for (const std::uint64_t id : {2, 3}) {
+    for (const std::uint64_t id : {2u, 3u}) {
       c[id].settle();
       for (message& m : std::exchange(c[id].transport.sent, {}))
         if (m.to == node_id(1)) (void)c[1]->receive(std::move(m));
