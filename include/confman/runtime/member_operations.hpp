@@ -25,7 +25,7 @@ class cluster_operation {
   action what = action::snapshot;
   std::vector<member_change> changes;
   node_id target;
-  tick_count deadline = 0;  // absolute; when it passes: outcome_unknown, or timed_out if nothing was begun
+  tick_count deadline = 0;  // absolute; when it passes: outcome_unknown
 
   // change_members: change_undone (certainly not happened), outcome_unknown (it may, see the members),
   // not_leader, change_in_flight, and what raft_core::propose_change refuses. `at`: where the change stands

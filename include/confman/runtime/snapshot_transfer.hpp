@@ -145,12 +145,13 @@ class outgoing_snapshots {
     if (answer.next > t.file.bytes) return false;
     // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged. The first
     // answer says where to go on, whatever was sent to learn that.
-    // The same place again: a piece came that doesn't follow, so one is lost. It is sent again once; what else
-    // was on its way brings the same answer.
+    // The same place again: a piece came that doesn't follow, so one is lost. It is sent again once; what
+    // else was on its way brings the same answer.
     const bool news = answer.next != t.confirmed;
     const bool lost = !news && !std::exchange(t.repeated, true);
     if (news) t.repeated = false;
-    const bool back = answer.next < t.confirmed || !std::exchange(t.known, true);
+    const bool first = !std::exchange(t.known, true);
+    const bool back = first || answer.next < t.confirmed;
     t.confirmed = answer.next;
     if (back || lost || t.next < t.confirmed) t.next = t.confirmed;
     return false;
