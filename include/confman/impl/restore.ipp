@@ -165,7 +165,7 @@ inline void describe(recovery_report& report, const std::string& survivor, const
 }
 
 inline result<survived_state> load_survivor(const std::string& survivor, const std::string& copy,
-                                            const log_format::identity& who) {
+                                            const log_format::identity& who, const configuration& members) {
   survived_state out;
   log_options identity;
   identity.cluster = who.cluster;
@@ -203,7 +203,7 @@ inline result<survived_state> load_survivor(const std::string& survivor, const s
   out.report.keys = map.read().size();
   describe(out.report, survivor, who, found.state);
   if (!meta || meta->at != last->at) {
-    auto made = (*snapshots)->take(map.capture(), {last->at, last->hash, {}, {}});
+    auto made = (*snapshots)->take(map.capture(), {last->at, last->hash, members, {}});
     if (!made) return made.error();
   }
   out.snapshot = (*snapshots)->store().newest()->path;
@@ -243,7 +243,7 @@ CONFMAN_DECL result<recovery_report> recover_lost_majority(const std::string& su
   while (scratch_path.size() > 1 && scratch_path.back() == '/') scratch_path.pop_back();
   detail::scratch_directory scratch(scratch_path + ".recovery");
   if (failure f = scratch.copy_from(survivor)) return f;
-  const auto state = detail::load_survivor(survivor, scratch.path(), *who);
+  const auto state = detail::load_survivor(survivor, scratch.path(), *who, n->members);
   if (!state) return state.error();
   if (confirmation != lost_writes::i_know_that_acknowledged_writes_may_be_lost)
     return failure(errc::bad_option, state->report.what +
