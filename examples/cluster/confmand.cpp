@@ -9,6 +9,7 @@
 #include <string>
 
 #include "confman/confman.hpp"
+#include "confman/restore.hpp"
 #include "http_api.hpp"
 #include "settings.hpp"
 
@@ -71,10 +72,28 @@ int fail(const confman::failure& error) {
   return exit_bad_start;
 }
 
+// Makes the data directory from a backup or from what a lost cluster has left, if that is asked for.
+confman::failure make_directory(const demo::settings& settings, const confman::options& options) {
+  if (!settings.restore.empty()) {
+    if (confman::failure error = confman::restore(settings.restore, options)) return error;
+    log_line(options.self, "restored " + options.directory + " from " + settings.restore);
+  }
+  if (settings.recover_from.empty()) return {};
+  using confman::lost_writes;
+  const auto report = confman::recover_lost_majority(
+      settings.recover_from, options,
+      settings.may_lose_writes ? lost_writes::i_know_that_acknowledged_writes_may_be_lost
+                               : lost_writes::must_not_happen);
+  if (report) return {};  // what it found was an event
+  if (settings.may_lose_writes) return report.error();
+  return {report.error().code, report.error().what + " (here: the flag --acknowledged-writes-may-be-lost)"};
+}
+
 int run(const demo::settings& settings) {
   const std::uint64_t id = settings.map.self;
   confman::options options = settings.map;
   options.on_event = [id](const confman::failure& event) { log_line(id, event.what); };
+  if (const confman::failure error = make_directory(settings, options)) return fail(error);
 
   confman::config_map map(options);
   demo::http_api api(map, settings);

@@ -11,11 +11,18 @@
 
 #include "confman/confman.hpp"
 #include "http_request.hpp"
+#include "json.hpp"
 #include "problem.hpp"
 #include "settings.hpp"
 #include "watch_stream.hpp"
 
 namespace demo {
+
+inline constexpr char json_type[] = "application/json";
+inline constexpr char version_header[] = "X-Confman-Version";
+
+void answer(httplib::Response& res, json_writer json);
+[[nodiscard]] std::string etag_of(std::uint64_t revision);
 
 class http_api {
  public:
@@ -32,7 +39,6 @@ class http_api {
  private:
   using request = httplib::Request;
   using response = httplib::Response;
-  using handler = void (http_api::*)(const route&, const request&, response&);
 
   class server : public httplib::Server {
    public:
@@ -42,6 +48,7 @@ class http_api {
 
   void set_up_server();
   void dispatch(const request& req, response& res, std::string body);
+  void answer_request(const route& r, const request& req, response& res, const std::string& body);
   void receive(const request& req, response& res, const httplib::ContentReader& reader);
   void refuse(const problem& p, const request& req, response& res) const;
 
@@ -49,17 +56,33 @@ class http_api {
   void list_keys(const request& req, response& res);
   void watch(const request& req, response& res);
   void status(const request& req, response& res) const;
+  void members(const request& req, response& res) const;
+  void change_members(const route& r, const request& req, response& res);
+  void transfer(const request& req, response& res);
+  void snapshot(const request& req, response& res);
+  void backup(const request& req, response& res);
+  void open_session(const request& req, response& res);
+  void use_session(const route& r, const request& req, response& res);
   void healthz(const request& req, response& res) const;
   void readyz(const request& req, response& res);
   void write(const route& r, const request& req, response& res, const std::string& body);
 
+  // For what only the leader does: false on the leader, else 307 to it; throws if its address is not known.
+  [[nodiscard]] bool sent_to_leader(const request& req, response& res) const;
+  [[nodiscard]] std::string members_json(const confman::configuration& c) const;
+  [[nodiscard]] static problem with_text(const confman::failure& error);
+  static void set_version(response& res, confman::version at) {
+    res.set_header(version_header, to_string(at));
+  }
   // 307 to the leader if that was asked for and is possible.
   [[nodiscard]] bool redirected(const request& req, response& res) const;
   [[nodiscard]] confman::write_result apply(const route& r, const request& req, const std::string& body,
                                             std::error_code& error);
   // Only if the key has that revision, or only if it exists at all.
   [[nodiscard]] confman::write_result apply_at(const route& r, std::uint64_t revision, const request& req,
-                                               const std::string& body, std::error_code& error);
+                                               const std::string& body,
+                                               const std::optional<confman::once>& token,
+                                               std::error_code& error);
   [[nodiscard]] confman::write_result apply_if_exists(const route& r, const request& req,
                                                       const std::string& body, std::error_code& error);
   // Waits until this node is as fresh as asked.
@@ -69,6 +92,7 @@ class http_api {
   confman::config_map& map_;
   const settings& settings_;
   server server_;
+  std::atomic<std::size_t> body_bytes_ = 0;  // of requests under way
   mutable std::mutex watches_mutex_;
   std::unordered_set<std::shared_ptr<watch_stream>> watches_;
   bool stopping_ = false;  // guarded by watches_mutex_

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "confman/transport/address.hpp"
 #include "percent.hpp"
 #include "problem.hpp"
 
@@ -34,16 +35,50 @@ std::string_view trimmed(std::string_view text) {
 
 }  // namespace
 
+namespace {
+
+struct named_path {
+  std::string_view path;
+  resource what;
+};
+
+constexpr named_path paths[] = {
+    {"/v1/kv", resource::keys},       {"/v1/watch", resource::watch},
+    {"/v1/status", resource::status}, {"/v1/members", resource::members},
+    {"/v1/leader", resource::leader}, {"/v1/snapshot", resource::snapshot},
+    {"/v1/backup", resource::backup}, {"/v1/sessions", resource::sessions},
+    {"/healthz", resource::healthz},  {"/readyz", resource::readyz},
+};
+
+bool take_prefix(std::string_view& path, std::string_view prefix) {
+  if (path.substr(0, prefix.size()) != prefix) return false;
+  path.remove_prefix(prefix.size());
+  return true;
+}
+
+// "4" or "4/promote", behind the name of the collection.
+route find_numbered(std::string_view rest, bool member) {
+  const std::size_t slash = rest.find('/');
+  const auto id = to_number(rest.substr(0, slash));
+  if (!id) return {};
+  if (slash == std::string_view::npos) return {member ? resource::member : resource::session, {}, *id};
+  const std::string_view action = rest.substr(slash + 1);
+  if (member && action == "promote") return {resource::promote, {}, *id};
+  if (member && action == "demote") return {resource::demote, {}, *id};
+  return {};
+}
+
+}  // namespace
+
 route find_route(std::string_view target) {
-  constexpr std::string_view keys = "/v1/kv";
   const std::string_view path = target.substr(0, target.find('?'));
-  if (path == keys) return {resource::keys, {}};
-  if (path == "/v1/watch") return {resource::watch, {}};
-  if (path == "/v1/status") return {resource::status, {}};
-  if (path == "/healthz") return {resource::healthz, {}};
-  if (path == "/readyz") return {resource::readyz, {}};
-  if (path.substr(0, keys.size() + 1) != "/v1/kv/") return {};
-  auto key = percent_decode(path.substr(keys.size()));
+  for (const named_path& p : paths)
+    if (path == p.path) return {p.what, {}};
+  std::string_view rest = path;
+  if (take_prefix(rest, "/v1/members/")) return find_numbered(rest, true);
+  if (take_prefix(rest, "/v1/sessions/")) return find_numbered(rest, false);
+  if (!take_prefix(rest, "/v1/kv") || rest.front() != '/') return {};
+  auto key = percent_decode(rest);
   if (!key)
     throw bad_request("the path has a '%' without two hexadecimal digits after it: write %25 for a '%'");
   return {resource::key, std::move(*key)};
@@ -121,6 +156,117 @@ condition wanted_condition(const httplib::Request& request) {
         " is neither * nor one revision in double quotes, such as If-Match: \"42\" (the ETag of an answer); "
         "lists and weak tags are not understood");
   return {revision, false};
+}
+
+std::optional<confman::once> wanted_once(const httplib::Request& request) {
+  if (!request.has_header("Idempotency-Key")) return std::nullopt;
+  const std::string header = request.get_header_value("Idempotency-Key");
+  std::vector<std::uint64_t> numbers;
+  for (std::string_view rest = trimmed(header); numbers.size() < 4;) {
+    const std::size_t dash = rest.find('-');
+    const auto number = to_number(rest.substr(0, dash));
+    if (!number) break;
+    numbers.push_back(*number);
+    if (dash == std::string_view::npos) {
+      if (numbers.size() < 2 || numbers.size() > 3 || numbers[0] == 0 || numbers[1] == 0) break;
+      const confman::once token{numbers[0], numbers[1], numbers.size() == 3 ? numbers[2] : 0};
+      if (token.acknowledged > token.sequence) break;
+      return token;
+    }
+    rest.remove_prefix(dash + 1);
+  }
+  throw bad_request("Idempotency-Key: " + header +
+                    " is not SESSION-SEQUENCE or SESSION-SEQUENCE-ACKNOWLEDGED: the id that POST "
+                    "/v1/sessions gave, the number of the write from 1, and below which number all answers "
+                    "have arrived, at most the write's own");
+}
+
+namespace {
+
+using changes = std::vector<confman::member_change>;
+using change_action = confman::member_change::action;
+
+std::uint64_t to_id(const std::string& name, std::string_view text) {
+  const auto id = to_number(text);
+  if (!id || *id == 0) throw bad_request(name + "=" + std::string(text) + " does not begin with a node id");
+  return *id;
+}
+
+// "4,10.0.0.4:7401": httplib takes an '=' in a parameter for the beginning of its value.
+std::pair<std::uint64_t, std::string> to_pair(const std::string& name, const std::string& text) {
+  const std::size_t comma = text.find(',');
+  if (comma == std::string::npos || comma + 1 == text.size())
+    throw bad_request(name + "=" + text + " is not ID," + (name == "priority" ? "NUMBER" : "HOST:PORT"));
+  return {to_id(name, std::string_view(text).substr(0, comma)), text.substr(comma + 1)};
+}
+
+std::string checked_address(const std::string& name, std::string address) {
+  const auto parsed = confman::parse_address(address);
+  if (!parsed || parsed->port == 0) throw bad_request(name + ": '" + address + "' is not HOST:PORT");
+  return address;
+}
+
+// The change that says how `id` shall be, beginning with how it is.
+confman::member& updated(changes& all, std::uint64_t id, const confman::configuration& now) {
+  for (confman::member_change& c : all)
+    if (c.who.id.value() == id) return c.who;
+  const confman::member* known = now.find_member(confman::node_id(id));
+  all.push_back({change_action::update, known ? *known : confman::member{confman::node_id(id), {}, {}, 1}});
+  return all.back().who;
+}
+
+void add_change(changes& all, const std::string& name, const std::string& value) {
+  if (name == "add" || name == "learner") {
+    auto [id, address] = to_pair(name, value);
+    all.push_back({name == "add" ? change_action::add_voter : change_action::add_learner,
+                   {confman::node_id(id), {}, checked_address(name, std::move(address)), 1}});
+  } else if (name == "remove" || name == "promote" || name == "demote") {
+    const change_action what = name == "remove"    ? change_action::remove
+                               : name == "promote" ? change_action::add_voter
+                                                   : change_action::add_learner;
+    all.push_back({what, {confman::node_id(to_id(name, value)), {}, {}, 1}});
+  }
+}
+
+}  // namespace
+
+std::vector<confman::member_change> wanted_changes(const httplib::Request& request,
+                                                   const confman::configuration& now) {
+  allow_parameters(request, {"add", "learner", "remove", "promote", "demote", "address", "priority"});
+  changes all;
+  for (const auto& [name, value] : request.params) add_change(all, name, value);
+  for (const auto& [name, value] : request.params) {
+    if (name != "address" && name != "priority") continue;
+    auto [id, text] = to_pair(name, value);
+    if (name == "address") {
+      updated(all, id, now).address = checked_address(name, std::move(text));
+      continue;
+    }
+    const auto priority = to_number(text);
+    if (!priority || *priority > 255) throw bad_request("priority=" + value + " is not ID,0 to ID,255");
+    updated(all, id, now).priority = static_cast<std::uint8_t>(*priority);
+  }
+  if (all.empty()) throw bad_request("nothing is to be changed: say add=ID,HOST:PORT, remove=ID, ...");
+  for (const confman::member_change& c : all) {
+    const bool promotes = c.what == change_action::add_voter || c.what == change_action::add_learner;
+    if (promotes && c.who.address.empty() && !now.contains(c.who.id))
+      throw problem_of(confman::errc::not_a_member, "node " + std::to_string(c.who.id.value()));
+  }
+  return all;
+}
+
+std::string file_name_parameter(const httplib::Request& request, const char* name) {
+  constexpr std::size_t longest = 128;
+  const std::string text = parameter(request, name).value_or("");
+  const bool plain = std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '.' ||
+           c == '_' || c == '-';
+  });
+  if (text.empty() || text.size() > longest || !plain || text.front() == '.')
+    throw bad_request(std::string(name) + "='" + text +
+                      "' is no name for a file here: 1 to 128 letters, digits, '-', '_' and '.', not "
+                      "beginning with '.'");
+  return text;
 }
 
 std::optional<std::uint64_t> last_event_id(const httplib::Request& request) {

@@ -9,16 +9,39 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
+#include "confman/core/configuration.hpp"
 #include "confman/core/ids.hpp"
+#include "confman/core/joint_change.hpp"
+#include "confman/runtime/client_session.hpp"
 
 namespace demo {
 
-enum class resource { key, keys, watch, status, healthz, readyz, none };
+enum class resource {
+  key,
+  keys,
+  watch,
+  status,
+  members,
+  member,
+  promote,
+  demote,
+  leader,
+  snapshot,
+  backup,
+  sessions,
+  session,
+  healthz,
+  readyz,
+  none
+};
 
 struct route {
   resource what = resource::none;
-  std::string key;  // resource::key only; "/v1/kv/a/b" names the key "/a/b"
+  std::string key;       // resource::key only; "/v1/kv/a/b" names the key "/a/b"
+  std::uint64_t id = 0;  // of a member or session: "/v1/members/4", "/v1/sessions/17"
 };
 
 [[nodiscard]] route find_route(std::string_view target);
@@ -49,6 +72,17 @@ struct condition {
   bool exists = false;  // If-Match: *, the key must exist
 };
 [[nodiscard]] condition wanted_condition(const httplib::Request& request);
+
+// Idempotency-Key: SESSION-SEQUENCE[-ACKNOWLEDGED]; nothing without the header.
+[[nodiscard]] std::optional<confman::once> wanted_once(const httplib::Request& request);
+
+// ?add=4,host:port, learner=, remove=4, promote=4, demote=2, address=4,host:port, priority=4,2; each as often
+// as wanted. `now`: what a change of address or priority leaves as it is.
+[[nodiscard]] std::vector<confman::member_change> wanted_changes(const httplib::Request& request,
+                                                                 const confman::configuration& now);
+
+// The name of a file, and nothing that could lead out of its directory.
+[[nodiscard]] std::string file_name_parameter(const httplib::Request& request, const char* name);
 
 // The revision of the last event that a reconnecting client has seen.
 [[nodiscard]] std::optional<std::uint64_t> last_event_id(const httplib::Request& request);

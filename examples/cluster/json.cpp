@@ -108,4 +108,9 @@ json_writer& json_writer::bytes(std::string_view name, std::string_view value) {
   return string(std::string(name) + "_base64", base64(value));
 }
 
+json_writer& value_in_json(json_writer& json, std::string_view value) {
+  if (value.size() <= largest_value_in_json) return json.bytes("value", value);
+  return json.number("value_bytes", static_cast<std::uint64_t>(value.size()));
+}
+
 }  // namespace demo

@@ -9,6 +9,9 @@ namespace demo {
 
 [[nodiscard]] bool is_utf8(std::string_view bytes) noexcept;
 
+// Values in JSON, that is in lists and watches, have at most so many bytes; of larger ones it says the size.
+inline constexpr std::size_t largest_value_in_json = std::size_t{1} << 20;
+
 [[nodiscard]] std::string base64(std::string_view bytes);
 
 // An object or array, written from front to back; nest by passing a finished one to raw().
@@ -33,5 +36,8 @@ class json_writer {
   std::string text_;
   char close_;
 };
+
+// `value` as the member "value", or "value_bytes" alone if it is too large for JSON.
+json_writer& value_in_json(json_writer& json, std::string_view value);
 
 }  // namespace demo

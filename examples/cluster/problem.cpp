@@ -34,6 +34,18 @@ constexpr row table[] = {
     {errc::compacted, 410, 0, "compacted", "The history does not reach back that far"},
     {errc::watch_lagged, 503, 0, "watch_lagged", "The watch was too slow"},
     {errc::revision_in_future, 400, 0, "revision_in_future", "That revision does not exist yet"},
+    {errc::change_in_flight, 409, 0, "change_in_flight", "Another change of members is under way"},
+    {errc::bad_change, 400, 0, "bad_change", "The change of members makes no sense"},
+    {errc::not_a_member, 404, 0, "not_a_member", "There is no such member"},
+    {errc::already_a_member, 409, 0, "already_a_member", "There is such a member already"},
+    {errc::last_voter, 409, 0, "last_voter", "No voter would be left"},
+    {errc::learner_behind, 409, 0, "learner_behind", "The learner has not caught up"},
+    {errc::change_undone, 503, 1, "change_undone", "The change of members did not happen"},
+    {errc::transfer_failed, 503, 1, "transfer_failed", "Leadership was not handed over"},
+    {errc::session_expired, 410, 0, "session_expired", "The session is closed"},
+    {errc::upload_expired, 503, 1, "upload_expired", "The value's earlier pieces are gone"},
+    {errc::snapshot_damaged, 500, 0, "snapshot_damaged", "The snapshot can't be trusted"},
+    {errc::bad_option, 400, 0, "bad_request", "The request is malformed"},
     {errc::storage_failed, 500, 0, "storage_failed", "The node's disk failed"},
     {errc::bad_command, 500, 0, "bad_command", "The leader did not understand the command"},
 };
@@ -57,6 +69,10 @@ const char* title_of_status(int status) {
       return "The body is too large";
     case 414:
       return "The URL is too long";
+    case 403:
+      return "This is switched off";
+    case 421:
+      return "Another node leads";
     case 416:
       return "The range is malformed";
     case 501:
@@ -110,6 +126,9 @@ problem problem_of_status(int status, std::string detail) {
     case 414:
       p.code = "url_too_long";
       break;
+    case 421:
+      p.code = "not_leader";
+      break;
     default:
       p.code = status < 500 ? "bad_request" : "internal";
       break;
@@ -128,6 +147,7 @@ std::string to_json(const problem& p, std::string_view instance) {
       .string("code", p.code);
   // Unknown when the request line could not be read.
   if (!instance.empty()) json.string("instance", instance);
+  if (p.leader) json.number("leader", p.leader);
   if (p.current_revision) json.number("current_revision", *p.current_revision);
   return json.finish() + "\n";
 }

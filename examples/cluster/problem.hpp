@@ -16,6 +16,7 @@ struct problem {
   std::string title;   // the same for every problem of that code
   std::string detail;  // what happened this time and what to do
   int retry_after_seconds = 0;
+  std::uint64_t leader = 0;                       // who could do it; 0: nobody else is known to
   std::optional<std::uint64_t> current_revision;  // of a failed comparison; 0: there is no such key
 };
 

@@ -15,8 +15,8 @@ constexpr auto heartbeat = std::chrono::seconds(5);
 constexpr auto look_again = std::chrono::milliseconds(500);
 constexpr std::size_t text_at_once = 1 << 18;
 
-std::size_t cost(const confman::change& c) {
-  return sizeof(c) + c.entry->allocated_bytes();
+bool is_large(const confman::change& c) {
+  return c.entry->allocated_bytes() > largest_value_in_json;
 }
 
 std::string event_of(const confman::change& c) {
@@ -24,7 +24,7 @@ std::string event_of(const confman::change& c) {
   json_writer data;
   data.bytes("key", c.key()).number("revision", c.revision()).string("version", to_string(c.at));
   if (put)
-    data.bytes("value", c.entry.value())
+    value_in_json(data, c.entry.value())
         .number("key_version", c.entry.key_version())
         .number("create_revision", c.entry.create_revision());
   else
@@ -63,15 +63,22 @@ void watch_stream::offer(const confman::change_batch& batch) {
   const std::lock_guard lock(mutex_);
   if (ended_) return;
   for (const confman::change& c : batch.changes) {
-    if (queue_.size() >= limits_.max_changes || queued_bytes_ + cost(c) > limits_.max_bytes)
+    // What is large is written out at once, which leaves its value out: the queue must not hold that.
+    waiting w;
+    if (is_large(c))
+      w.text = event_of(c);
+    else
+      w.change = c;
+    w.cost = sizeof(w) + (is_large(c) ? w.text.size() : c.entry->allocated_bytes());
+    if (queue_.size() >= limits_.max_changes || queued_bytes_ + w.cost > limits_.max_bytes)
       return end_with(
           {confman::errc::watch_lagged,
            "the client reads more slowly than changes are made, and what may wait for it is full: watch on "
            "after the revision `through`"},
           through_);
-    queued_bytes_ += cost(c);
+    queued_bytes_ += w.cost;
     through_ = c.revision();
-    queue_.push_back(c);
+    queue_.push_back(std::move(w));
   }
   through_ = std::max(through_, batch.through);
   if (batch.error) end_with(batch.error, through_);
@@ -88,8 +95,9 @@ void watch_stream::end_with(confman::failure why, std::uint64_t through) {
 std::string watch_stream::take_text() {
   std::string text = std::exchange(opening_, {});
   while (!queue_.empty() && text.size() < text_at_once) {
-    text += event_of(queue_.front());
-    queued_bytes_ -= cost(queue_.front());
+    const waiting& next = queue_.front();
+    text += next.text.empty() ? event_of(next.change) : next.text;
+    queued_bytes_ -= next.cost;
     queue_.pop_front();
   }
   return text;

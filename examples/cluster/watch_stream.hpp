@@ -42,6 +42,12 @@ class watch_stream : public std::enable_shared_from_this<watch_stream> {
  private:
   using clock = std::chrono::steady_clock;
 
+  struct waiting {
+    confman::change change;
+    std::string text;  // instead, if not empty
+    std::size_t cost = 0;
+  };
+
   void offer(const confman::change_batch& batch);
   void end_with(confman::failure why, std::uint64_t through);
   std::string take_text();
@@ -50,7 +56,7 @@ class watch_stream : public std::enable_shared_from_this<watch_stream> {
   std::string opening_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<confman::change> queue_;
+  std::deque<waiting> queue_;
   std::size_t queued_bytes_ = 0;
   std::uint64_t through_ = 0;  // nothing is missing up to here in what was queued
   confman::failure ended_;

@@ -9,7 +9,8 @@ import subprocess
 import time
 
 NODES = (1, 2, 3)
-MAX_VALUE_BYTES = 65536
+GUESTS = (4, 5)  # ids of members that join later
+MAX_VALUE_BYTES = (3 << 20) + 17  # more than one entry of the log, more than stands in JSON
 MAX_WATCHES = 4
 VERSION = re.compile(r"\d+:\d+")
 
@@ -125,24 +126,44 @@ class Events:
 class Cluster:
     def __init__(self, confmand, ports, directory):
         self.confmand, self.directory = confmand, directory
-        self.peers = dict(zip(NODES, ports[:3]))
-        self.http = dict(zip(NODES, ports[3:]))
+        half = len(ports) // 2
+        self.peers = dict(zip(NODES + GUESTS, ports[:half]))
+        self.http = dict(zip(NODES + GUESTS, ports[half:]))
         self.processes = {}
 
     @staticmethod
     def addresses(ports):
         return ",".join(f"{i}=127.0.0.1:{port}" for i, port in ports.items())
 
-    def start(self, i, redirects=True):
-        command = ["setpriv", "--pdeathsig", "KILL", self.confmand, "--id", str(i),
-                   "--members", self.addresses(self.peers), "--http", f"127.0.0.1:{self.http[i]}",
-                   "--directory", os.path.join(self.directory, str(i)), "--cluster", "http-test",
-                   "--max-value-bytes", str(MAX_VALUE_BYTES), "--max-watches", str(MAX_WATCHES),
-                   "--request-timeout-ms", "1200", "--election-ms", "800"]  # calm on busy machines
+    def command(self, i, *flags, members=NODES, cluster="http-test", directory=None):
+        """The command line of node i."""
+        peers = {n: self.peers[n] for n in members}
+        return ["setpriv", "--pdeathsig", "KILL", self.confmand, "--id", str(i),
+                "--members", self.addresses(peers), "--http", f"127.0.0.1:{self.http[i]}",
+                "--directory", os.path.join(self.directory, directory or str(i)), "--cluster", cluster,
+                "--max-value-bytes", str(MAX_VALUE_BYTES), "--max-watches", str(MAX_WATCHES),
+                "--request-timeout-ms", "1200", "--election-ms", "800", *flags]  # calm on busy machines
+
+    def start(self, i, *flags, redirects=True, **where):
+        command = self.command(i, *flags, **where)
         if redirects:
             command += ["--http-peers", self.addresses(self.http)]
+        if i == NODES[0]:
+            command += ["--backup-dir", self.backups()]
         with open(os.path.join(self.directory, f"node{i}.log"), "ab") as log:
             self.processes[i] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def backups(self):
+        path = os.path.join(self.directory, "backups")
+        os.makedirs(path, exist_ok=True)
+        return path
+
+    def refused(self, i, *flags, **where):
+        """What confmand says that does not start."""
+        ended = subprocess.run(self.command(i, *flags, **where), stdin=subprocess.DEVNULL, timeout=20,
+                               capture_output=True, text=True, check=False)
+        equal(ended.returncode, 2, f"the exit status of a start that is refused ({ended.stderr})")
+        return ended.stderr
 
     def wait_ready(self, *nodes):
         for i in nodes or NODES:

@@ -14,8 +14,8 @@ import tempfile
 import time
 import traceback
 
+import cluster_cases
 from cluster import MAX_VALUE_BYTES, MAX_WATCHES, NODES, Cluster, Wrong, equal, eventually, require
-
 CASES = []
 
 
@@ -269,9 +269,13 @@ def status_tells_about_the_node(c):
               f"the status of node {i}")
         equal(said["role"], "leader" if i == lead else "follower", "role")
         require(said["applied"] <= said["commit"] <= said["last"] and said["term"] >= 1, "indexes", said)
+        equal((said["change_under_way"], c.ask(i, "GET", "/v1/members").expect(200).json()),
+              (False, {"leader": lead, "change_under_way": False, "joint": False, "members": said["members"]}),
+              f"the members as node {i} sees them")
+        require(said["first"] <= said["last"] and said["snapshot"] <= said["applied"], "indexes", said)
         require(said["keys"] > 0 and said["bytes"] > 0, "an empty map", said)
-        where = {str(n): {"address": f"127.0.0.1:{c.peers[n]}", "http": f"127.0.0.1:{c.http[n]}"}
-                 for n in NODES}
+        where = {str(n): {"address": f"127.0.0.1:{c.peers[n]}", "http": f"127.0.0.1:{c.http[n]}",
+                          "kind": "voter", "priority": 1} for n in NODES}
         equal(said["members"], where, "members")
         hashes.add((said["applied"], said["state_hash"]))
     equal(len(hashes), 1, f"states at rest {hashes}")
@@ -345,6 +349,8 @@ def a_node_without_http_peers_forwards_instead_of_redirecting(c):
         if c.leader() != node:
             break
     redirected.expect(200, Location=None)
+    problem = c.ask(node, "POST", "/v1/leader").expect(421, Location=None).expect_problem(421, "not_leader")
+    equal(problem["leader"], c.leader(), "the leader in the problem")
 
 
 @case
@@ -384,7 +390,7 @@ def in_parallel(functions):
 
 
 def free_ports(programs):
-    ports = subprocess.run([os.path.join(programs, "confman_load"), "ports", "--count", "6"], check=True,
+    ports = subprocess.run([os.path.join(programs, "confman_load"), "ports", "--count", "10"], check=True,
                            capture_output=True, text=True, timeout=20).stdout.split()
     return [int(port) for port in ports]
 
@@ -396,7 +402,7 @@ def run(programs, directory):
         for i in NODES:
             cluster.start(i)
         cluster.wait_ready()
-        for function in CASES:
+        for function in CASES + cluster_cases.CASES:
             began = time.monotonic()
             try:
                 function(cluster)
