@@ -117,11 +117,7 @@ TEST_CASE("snapshots come by themselves, and the log's files before them are fre
 }
 
 TEST_CASE("a member that was down for long gets the snapshot, while the leader is written to") {
-  tcp_cluster c(3, [](options& o) {
-    compact_eagerly(o);
-    if (getenv("EV"))
-      o.on_event = [id = o.self](const failure& f) { fprintf(stderr, "%d: %s\n", int(id), f.what.c_str()); };
-  });
+  tcp_cluster c(3, compact_eagerly);
   REQUIRE_FALSE(c.start_all());
   const std::uint64_t leader = c.leader(), victim = c.follower();
   put_many(c[leader], 100, "/before/");
