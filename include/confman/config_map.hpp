@@ -110,10 +110,13 @@ class basic_config_map {
   [[nodiscard]] failure start();
   // Blocks until a map that was start()ed has ended; returns why, nothing after stop().
   failure wait();
-  // Refuses new work, fails what waits (outcome_unknown for writes that were sent), lets the disk write under
-  // way end, and closes. Returns at once.
+  // Refuses new work, hands leadership over, takes a last snapshot with options.snapshot_on_stop, fails what
+  // waits (outcome_unknown for writes that were sent), lets the disk write under way end, and closes. Returns
+  // at once. The end comes at once on a follower; on a leader when another leads, after an election timeout
+  // at most; and when the snapshot is written, if one is wanted.
   void stop() { node_->stop(); }
 
+  // As of the end of the queue's last turn: it may follow the completion of an operation by a moment.
   [[nodiscard]] node_status status() const { return node_->status(); }
   // Why the map ended or did not start; nothing if all is well.
   [[nodiscard]] failure last_failure() const { return node_->last_failure(); }
@@ -274,9 +277,11 @@ class basic_config_map {
     return cluster({cluster_operation::action::change_members, std::move(changes), {}}, detail::finish_at{},
                    std::forward<CompletionToken>(token));
   }
-  // Hands leadership to `to` (0: to the best of the others). On the leader. Completes when it has taken over.
-  // Signature: void(std::error_code). Errors: not_leader, not_a_member, transfer_failed (this node leads on),
-  // stopped.
+  // Hands leadership to `to` (0: to the best of the others). On the leader. Completes when it has taken over,
+  // or after an election timeout. Writes wait meanwhile. Signature: void(std::error_code). Errors:
+  // not_leader, not_a_member (also of 0, when no other voter has been heard from yet), transfer_failed (this
+  // node leads on), stopped; outcome_unknown (no leader was seen in time). Cancelling ends the wait, not the
+  // transfer.
   template <class CompletionToken>
   auto async_transfer_leadership(std::uint64_t to, CompletionToken&& token) {
     return cluster<void(std::error_code)>({cluster_operation::action::transfer, {}, node_id(to)},
@@ -301,7 +306,8 @@ class basic_config_map {
                    std::forward<CompletionToken>(token));
   }
 
-  // The same, blocking; the failure's text says more than its code.
+  // The same, blocking; the failure's text says more than its code. Further error: would_deadlock, on the
+  // map's own queue or thread.
   failure change_members(std::vector<member_change> changes) {
     return cluster_blocking({cluster_operation::action::change_members, std::move(changes), {}}).error;
   }

@@ -100,7 +100,10 @@ TEST_CASE_FIXTURE(with_session, "writes in a session survive failovers by themse
       const once token = session.begin();
       (void)c[follower].compare_exchange("/unused", 1, "", error);  // no effect; makes the revisions move
       const write_result put = c[follower].put("/n/" + std::to_string(done.load()), "1", token, error);
-      if (error || put.existed) ++failed;
+      if (error || put.existed) {
+        ++failed;
+        MESSAGE("write " << done.load() << ": " << error.message());
+      }
       session.end(token);
       ++done;
     }

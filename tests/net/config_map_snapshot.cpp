@@ -71,7 +71,7 @@ TEST_CASE("a snapshot is taken by hand while writes go on, and is what the next 
       const result<version> taken = map.take_snapshot();
       REQUIRE(taken);
       CHECK(taken->index.value() >= 500);
-      CHECK(map.status().snapshot >= taken->index);
+      CHECK(eventually([&] { return map.status().snapshot >= taken->index; }));
     }
     stop = true;
     writing.join();
@@ -151,7 +151,7 @@ TEST_CASE("a member that was down for long gets the snapshot, while the leader i
   CHECK(c[victim].put("/after", "1").revision > 0);
 }
 
-TEST_CASE("a watch on a member that gets a snapshot is told, or goes on where it was") {
+TEST_CASE("a watch on a member that gets a snapshot is told") {
   tcp_cluster c(3, compact_eagerly);
   REQUIRE_FALSE(c.start_all());
   const std::uint64_t leader = c.leader(), victim = c.follower();
@@ -161,7 +161,7 @@ TEST_CASE("a watch on a member that gets a snapshot is told, or goes on where it
   REQUIRE_FALSE(c.start(victim));
   std::promise<std::error_code> ended;
   std::atomic<bool> told{false};
-  const watch_handle w = c[victim].watch("/k/", 1, [&](const change_batch& batch) {
+  const watch_handle w = c[victim].watch("/k/", 0, [&](const change_batch& batch) {
     if (batch.error && !told.exchange(true)) ended.set_value(batch.error.code);
   });
   auto outcome = ended.get_future();

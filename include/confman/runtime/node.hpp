@@ -2,6 +2,8 @@
 // executor.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <asio/any_io_executor.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
@@ -448,6 +450,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
 
   void accept(write_operation& operation) override {
     if (!group_ || state_ != state::running) return operation.complete(errc::stopped, {});
+    // A large write between two of its pieces was nowhere to be found when it was cancelled.
+    if (std::find(cancelled_lately_.begin(), cancelled_lately_.end(), operation.id) !=
+        cancelled_lately_.end())
+      return operation.complete(asio::error::operation_aborted, {});
     operation.deadline = deadline();
     group_->submit(operation);
   }
@@ -463,6 +469,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     group_->submit(operation);
   }
   void accept_cancel(std::uint64_t operation) override {
+    cancelled_lately_[next_cancelled_++ % cancelled_lately_.size()] = operation;
     if (group_) group_->cancel(operation, asio::error::operation_aborted);
   }
   [[nodiscard]] tick_count deadline() const {
@@ -564,6 +571,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   std::unique_ptr<Transport> transport_;
   storage_port port_{*this};
   std::optional<group<Transport, storage_port>> group_;
+  std::array<std::uint64_t, 16> cancelled_lately_{};  // operations; 0 is none
+  std::size_t next_cancelled_ = 0;
   bool pumping_ = false;
   bool maintainable_ = true;  // something was written since the disk last had nothing to tidy up
   bool maintaining_ = false;
