@@ -168,7 +168,7 @@ def changes_of_members_that_make_no_sense_are_refused(c):
                            ("DELETE", "/9"), ("POST", "/9/demote")):
         c.ask(lead, method, "/v1/members" + target).expect_problem(404, "not_a_member")
     c.ask(lead, "POST", "/v1/members?remove=1&remove=2&remove=3").expect_problem(409, "last_voter")
-    c.ask(lead, "POST", "/v1/members?remove=1&remove=1").expect_problem(400, "bad_change")
+    c.ask(lead, "POST", "/v1/members?remove=1&demote=1").expect_problem(400, "bad_change")
     c.ask(lead, "POST", "/v1/leader?to=9").expect_problem(404, "not_a_member")
     for method, target in (("POST", "/v1/members?remove=1"), ("DELETE", "/v1/members/1"), ("POST", "/v1/leader")):
         c.ask(follower, method, target).expect(307, Location=f"http://127.0.0.1:{c.http[lead]}{target}")

@@ -16,6 +16,7 @@ import traceback
 
 import cluster_cases
 from cluster import MAX_VALUE_BYTES, MAX_WATCHES, NODES, Cluster, Wrong, equal, eventually, require
+
 CASES = []
 
 
@@ -351,6 +352,9 @@ def a_node_without_http_peers_forwards_instead_of_redirecting(c):
     redirected.expect(200, Location=None)
     problem = c.ask(node, "POST", "/v1/leader").expect(421, Location=None).expect_problem(421, "not_leader")
     equal(problem["leader"], c.leader(), "the leader in the problem")
+    c.stop(node)
+    c.start(node)
+    c.wait_ready(node)
 
 
 @case
