@@ -3,10 +3,10 @@
 
     tests/readme.py DIRECTORY
 
-A block with a main() is written to DIRECTORY/NAME_N.cpp, to be compiled. In README.md any other block must be a
-part of a file that the build compiles, named in a comment before it: <!-- from: examples/quickstart.cpp -->
-In a guide it may also be a sketch, which the comment <!-- sketch --> before it says, or the body of a function that has a `map` and `options`: all of those of one guide are
-written to one file.
+A block with a main() is written to DIRECTORY/NAME_N.cpp, to be compiled. In README.md any other block must be
+a part of a file that the build compiles, named in a comment before it: <!-- from: examples/quickstart.cpp -->
+In a guide it may also be the body of a function that has a `map` and `options` (all of those of one guide are
+written to one file), or a sketch, if the comment before it says so: <!-- sketch -->
 """
 
 import glob

@@ -362,7 +362,7 @@ replace_the_leader() {
   old=$(leader 1)
   via=$(follower)
   started_us=$(now_us)
-  echo "curl -L -X POST   'http://$(http "$via")/v1/leader?to=4'       # node $via redirects to the leader, node $old"
+  echo "curl -L -X POST 'http://$(http "$via")/v1/leader?to=4'   # node $via redirects to node $old"
   ask -f -L -X POST "http://$(http "$via")/v1/leader?to=4" | sed 's/^/   /'
   echo "curl -L -X DELETE 'http://$(http "$via")/v1/members/$old'"
   ask -f -L -o /dev/null -X DELETE "http://$(http "$via")/v1/members/$old"
@@ -385,9 +385,13 @@ show_snapshot() {
   done
 }
 
+who_leads() {  # and in which term, as node $1 sees it
+  ask "http://$(http "$1")/v1/status" | sed 's/.*"leader":\([0-9]*\),"term":\([0-9]*\).*/leader \1, term \2/'
+}
+
 put_large_value() {
   local id started_us token before
-  before=$(ask "http://$(http 4)/v1/status" | sed 's/.*"leader":\([0-9]*\),"term":\([0-9]*\).*/leader \1, term \2/')
+  before=$(who_leads 4)
   head -c 104857600 /dev/urandom >"$work/large"
   started_us=$(now_us)
   token=$(ask -f -o /dev/null -D - -T "$work/large" -X PUT "http://$(http "$(follower)")/v1/kv/demo/large" |
@@ -398,8 +402,8 @@ put_large_value() {
     echo "node $id has it, byte by byte"
   done
   ask -f -o /dev/null -X DELETE "http://$(http 4)/v1/kv/demo/large"
-  echo "before: $before; after: $(ask "http://$(http 4)/v1/status" |
-    sed 's/.*"leader":\([0-9]*\),"term":\([0-9]*\).*/leader \1, term \2/')"
+  echo "before: $before; after: $(who_leads 4)"
+  [ "$before" = "$(who_leads 4)" ]  # no election
 }
 
 sum_of() {  # NAME FILE...
