@@ -285,8 +285,8 @@ class basic_config_map {
   }
   // Takes a snapshot of this node's state now. Readers and writers go on. Completes when it is durable, with
   // what it contains; there is no deadline. Signature: void(std::error_code, version). Errors: bad_option
-  // (nothing was ever applied here), storage_failed (the node goes on), stopped. Cancelling ends the wait, not
-  // the snapshot.
+  // (nothing was ever applied here), storage_failed (the node goes on), stopped. Cancelling ends the wait,
+  // not the snapshot.
   template <class CompletionToken>
   auto async_snapshot(CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}}, detail::finish_at{},
@@ -313,6 +313,7 @@ class basic_config_map {
     if (answer.error) return answer.error;
     return answer.at;
   }
+  [[nodiscard]] failure backup(std::string path);
 
   // --- watches ---
 

@@ -178,12 +178,28 @@ inline options memory_options(std::uint64_t self = 1, std::uint64_t count = 1) {
 // Maps with sockets, log files and a thread of their own each.
 class tcp_cluster {
  public:
-  explicit tcp_cluster(std::uint64_t count = 3, std::function<void(options&)> change = {})
-      : change_(std::move(change)) {
-    const std::vector<std::uint16_t> ports = free_ports(static_cast<std::size_t>(count));
-    for (std::uint64_t i = 1; i <= count; ++i)
-      members_[i] = "127.0.0.1:" + std::to_string(ports[static_cast<std::size_t>(i - 1)]);
-    maps_.resize(static_cast<std::size_t>(count));
+  // `count` members found the cluster; `spare` more have addresses, and may join it.
+  explicit tcp_cluster(std::uint64_t count = 3, std::function<void(options&)> change = {},
+                       std::uint64_t spare = 0)
+      : count_(count), change_(std::move(change)) {
+    const std::vector<std::uint16_t> ports = free_ports(static_cast<std::size_t>(count + spare));
+    for (std::uint64_t i = 1; i <= count + spare; ++i) {
+      addresses_[i] = "127.0.0.1:" + std::to_string(ports[static_cast<std::size_t>(i - 1)]);
+      if (i <= count) members_[i] = addresses_[i];
+    }
+    maps_.resize(static_cast<std::size_t>(count + spare));
+  }
+  // Of a node that is to join, and knows `contact` only.
+  [[nodiscard]] options joining_options(std::uint64_t id, std::uint64_t contact) const {
+    options o =
+        quick_options(id, {{id, address(id)}, {contact, address(contact)}}, directory_ / std::to_string(id));
+    o.join = true;
+    if (change_) change_(o);
+    return o;
+  }
+  failure start(const options& o) {
+    slot(o.self) = std::make_unique<config_map>(o);
+    return slot(o.self)->start();
   }
   [[nodiscard]] options options_of(std::uint64_t id) const {
     options o = quick_options(id, members_, directory_ / std::to_string(id));
@@ -196,7 +212,7 @@ class tcp_cluster {
   }
   // The first failure, if any.
   failure start_all() {
-    for (std::uint64_t id = 1; id <= maps_.size(); ++id)
+    for (std::uint64_t id = 1; id <= count_; ++id)
       if (failure f = start(id)) return f;
     return {};
   }
@@ -215,7 +231,7 @@ class tcp_cluster {
     }
   }
   [[nodiscard]] config_map& operator[](std::uint64_t id) { return *slot(id); }
-  [[nodiscard]] const std::string& address(std::uint64_t id) const { return members_.at(id); }
+  [[nodiscard]] const std::string& address(std::uint64_t id) const { return addresses_.at(id); }
   [[nodiscard]] std::string directory(std::uint64_t id) const { return directory_ / std::to_string(id); }
 
   // The member that leads; 0 if none does in time.
@@ -231,9 +247,11 @@ class tcp_cluster {
   std::uint64_t follower() {
     const std::uint64_t leads = leader();
     for (std::uint64_t id = 1; id <= maps_.size(); ++id)
-      if (id != leads && slot(id)) return id;
+      if (id != leads && slot(id) && slot(id)->members().is_voter(node_id(id))) return id;
     return 0;
   }
+  [[nodiscard]] bool running(std::uint64_t id) { return slot(id) != nullptr; }
+  void destroy(std::uint64_t id) { slot(id).reset(); }
   // Every running member has applied what this one has.
   bool converge(std::uint64_t id) {
     const std::uint64_t revision = slot(id)->read().revision();
@@ -248,8 +266,9 @@ class tcp_cluster {
   std::unique_ptr<config_map>& slot(std::uint64_t id) { return maps_[static_cast<std::size_t>(id - 1)]; }
 
   temporary_directory directory_;
+  std::uint64_t count_;
   std::function<void(options&)> change_;
-  std::map<std::uint64_t, std::string> members_;
+  std::map<std::uint64_t, std::string> members_, addresses_;
   std::vector<std::unique_ptr<config_map>> maps_;
 };
 

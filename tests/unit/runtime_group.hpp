@@ -1,8 +1,11 @@
 // Groups driven by hand: a transport and a storage that only remember, operations that record their outcome.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +13,9 @@
 #include <vector>
 
 #include "confman/runtime/group.hpp"
+#include "confman/runtime/snapshot_worker.hpp"
+#include "confman/storage/memory_file_system.hpp"
+#include "confman/storage/memory_storage.hpp"
 
 namespace confman::testing {
 
@@ -18,12 +24,58 @@ struct fake_transport {
   void send(message&& m) { sent.push_back(std::move(m)); }
 };
 
+// A memory_file_system that can be full.
+struct small_file_system : memory_file_system {
+  bool full = false;
+  [[nodiscard]] failure write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces) {
+    if (full) return {errc::storage_failed, "write: no space left on device"};
+    return memory_file_system::write(f, offset, pieces);
+  }
+};
+static_assert(file_system<small_file_system>);
+
+// Does nothing until it is told to. What it was given outlives the group, as a disk does.
 struct fake_storage {
+  using worker = snapshot_worker<small_file_system>;
+  struct taking {
+    map_capture state;
+    snapshot_meta meta;
+  };
+
   std::deque<write_batch> writes;  // given, not acknowledged yet
   std::size_t count = 0;
+  std::deque<entry_fetch> fetches;
+  std::deque<taking> takes;
+  std::deque<snapshot_read> reads;
+  std::deque<snapshot_write> pieces;
+  memory_storage log;  // what is durable
+  std::shared_ptr<small_file_system> files = std::make_shared<small_file_system>();
+  std::atomic<bool> cancelled{false};
+  std::unique_ptr<worker> snapshots = open();
+
   void write(write_batch&& batch) {
     ++count;
     writes.push_back(std::move(batch));
+  }
+  void fetch(const entry_fetch& what) { fetches.push_back(what); }
+  void take_snapshot(map_capture&& state, const snapshot_meta& meta) {
+    takes.push_back({std::move(state), meta});
+  }
+  void read_snapshot(const snapshot_read& what) { reads.push_back(what); }
+  void receive_snapshot(snapshot_write&& piece) { pieces.push_back(std::move(piece)); }
+
+  [[nodiscard]] std::unique_ptr<worker> open() {
+    return *worker::open(files, "snapshots", {cluster_id(7), group_id(1)}, cancelled);
+  }
+  // The process ended: what was not done is forgotten.
+  void restart() {
+    writes.clear();
+    fetches.clear();
+    takes.clear();
+    reads.clear();
+    pieces.clear();
+    snapshots.reset();
+    snapshots = open();
   }
 };
 
@@ -32,10 +84,18 @@ struct recording_observer final : group_observer {
   void on_applied(const entry& e, const apply_result&) override { applied.push_back(e.index); }
   void on_failed(const failure& f) override { failures.push_back(f); }
   void on_refused(node_id by) override { refused_by = by; }
+  void on_members(const configuration& c) override { members = c; }
+  void on_contact(node_id id, const std::string& address) override { contacts.emplace_back(id, address); }
+  void on_installed(const snapshot_meta& meta) override { installed.push_back(meta.at); }
+  void on_event(const failure& f) override { events.push_back(f); }
   std::vector<std::pair<role, node_id>> roles;
   std::vector<log_index> applied;
   std::vector<failure> failures;
   node_id refused_by;
+  configuration members;
+  std::vector<std::pair<node_id, std::string>> contacts;
+  std::vector<version> installed;
+  std::vector<failure> events;
 };
 
 struct test_write final : write_operation {
@@ -88,25 +148,66 @@ struct test_read final : read_operation {
   std::error_code code;
 };
 
+struct test_cluster_operation final : cluster_operation {
+  explicit test_cluster_operation(action a, std::uint64_t number = 0) {
+    what = a;
+    id = number;
+    deadline = 1'000'000;
+  }
+  void complete(const failure& e, version v) override {
+    ++completions;
+    error = e;
+    at = v;
+  }
+  void abandon() noexcept override { ++abandoned; }
+  [[nodiscard]] bool waits() const { return completions == 0 && abandoned == 0; }
+  [[nodiscard]] bool ended_with(std::error_code c) const {
+    return completions == 1 && abandoned == 0 && error.code == c;
+  }
+
+  int completions = 0;
+  int abandoned = 0;
+  failure error;
+  version at;
+};
+
 // One group with everything it is given.
 class driven {
  public:
   using group_type = group<fake_transport, fake_storage>;
 
+  // With 0 voters: a node that knows no member.
   driven(std::uint64_t id, std::uint64_t voters, const std::function<void(group_options&)>& change = {}) {
-    group_options o;
-    o.raft.cluster = cluster_id(7);
-    o.raft.group = group_id(1);
-    o.raft.self = node_id(id);
-    o.raft.incarnation = incarnation_id(id * 100 + 1);
-    o.raft.seed = id;
-    o.raft.heartbeat_ticks = 3;
-    o.raft.election_ticks = 10;
-    if (change) change(o);
-    configuration members;
+    options.raft.cluster = cluster_id(7);
+    options.raft.group = group_id(1);
+    options.raft.self = node_id(id);
+    options.raft.incarnation = incarnation_id(id * 100 + 1);
+    options.raft.seed = id;
+    options.raft.heartbeat_ticks = 3;
+    options.raft.election_ticks = 10;
+    if (change) change(options);
     for (std::uint64_t i = 1; i <= voters; ++i)
-      members.incoming.push_back({node_id(i), incarnation_id(i * 100 + 1)});
-    g = std::make_unique<group_type>(o, members, recovered_log{}, transport, storage, map, observer);
+      bootstrap.incoming.push_back({node_id(i), incarnation_id(i * 100 + 1)});
+    g = std::make_unique<group_type>(options, bootstrap, recovered_log{}, transport, storage, map, observer);
+  }
+
+  // What survives is what was durable.
+  void restart() {
+    g.reset();
+    storage.restart();
+    transport.sent.clear();
+    std::destroy_at(&map);
+    std::construct_at(&map);
+    recovered_log found = storage.log.recover(cluster_id(7), options.raft.incarnation);
+    options.raft.boot = found.boot + 1;
+    std::optional<snapshot_file> newest;
+    if (auto loaded = *storage.snapshots->load_newest()) {
+      found.snapshot = loaded->meta;
+      newest = loaded->file;
+      map.adopt(std::move(loaded->map));
+    }
+    g = std::make_unique<group_type>(options, bootstrap, std::move(found), transport, storage, map, observer,
+                                     newest);
   }
 
   group_type* operator->() { return g.get(); }
@@ -114,17 +215,51 @@ class driven {
   // The oldest write is durable, or has failed.
   bool persist(const failure& error = {}) {
     if (storage.writes.empty()) return false;
-    const write_seq seq = storage.writes.front().seq;
+    const write_batch batch = std::move(storage.writes.front());
     storage.writes.pop_front();
-    g->persisted(seq, error);
+    g->persisted(batch.seq, error ? error : storage.log.append(batch));
     return true;
   }
-  // Pumps and persists until nothing is left to do.
+  // The oldest of each other kind of work for the disk is done.
+  bool fetch() {
+    if (storage.fetches.empty()) return false;
+    const entry_fetch f = storage.fetches.front();
+    storage.fetches.pop_front();
+    g->fetched(f, storage.log.read(f.from, f.last, f.max_bytes));
+    return true;
+  }
+  bool take_snapshot() {
+    if (storage.takes.empty()) return false;
+    fake_storage::taking t = std::move(storage.takes.front());
+    storage.takes.pop_front();
+    g->snapshot_taken(storage.snapshots->take(std::move(t.state), t.meta));
+    return true;
+  }
+  bool read_piece() {
+    if (storage.reads.empty()) return false;
+    const snapshot_read r = storage.reads.front();
+    storage.reads.pop_front();
+    g->snapshot_read_done(r, storage.snapshots->read(r));
+    return true;
+  }
+  bool write_piece() {
+    if (storage.pieces.empty()) return false;
+    const snapshot_write w = std::move(storage.pieces.front());
+    storage.pieces.pop_front();
+    g->snapshot_received(w.from, storage.snapshots->receive(w));
+    return true;
+  }
+  bool work() {
+    const bool did[] = {persist(), !keep_fetches && fetch(), !keep_takes && take_snapshot(),
+                        !keep_reads && read_piece(), !keep_pieces && write_piece()};
+    return std::any_of(std::begin(did), std::end(did), [](bool d) { return d; });
+  }
+  // Pumps and does the disk's work until nothing is left to do.
   void settle() {
     do
       while (g->pump()) {
       }
-    while (persist());
+    while (work());
   }
   void tick(int times = 1) {
     for (int i = 0; i < times; ++i) {
@@ -155,11 +290,15 @@ class driven {
     return found ? std::optional<std::string>(found->value()) : std::nullopt;
   }
 
+  group_options options;
+  configuration bootstrap;
   fake_transport transport;
   fake_storage storage;
   map_state map;
   recording_observer observer;
   std::unique_ptr<group_type> g;
+  // This work waits until it is done by hand.
+  bool keep_fetches = false, keep_takes = false, keep_reads = false, keep_pieces = false;
 };
 
 // A cluster of one, which leads, with nothing in flight.
@@ -179,6 +318,10 @@ class driven_cluster {
   explicit driven_cluster(std::uint64_t n, const std::function<void(group_options&)>& change = {}) {
     for (std::uint64_t i = 1; i <= n; ++i) nodes_.push_back(std::make_unique<driven>(i, n, change));
   }
+  // A further node, which knows no member unless `voters` says so.
+  driven& add(std::uint64_t voters, const std::function<void(group_options&)>& change = {}) {
+    return *nodes_.emplace_back(std::make_unique<driven>(nodes_.size() + 1, voters, change));
+  }
   driven& operator[](std::uint64_t id) { return *nodes_[static_cast<std::size_t>(id - 1)]; }
 
   // One round: everybody pumps and persists, then what was sent before is delivered.
@@ -192,7 +335,7 @@ class driven_cluster {
     }
     for (message& m : wire) {
       busy = true;
-      if (lost && lost(m)) continue;
+      if (m.to.value() > nodes_.size() || (lost && lost(m))) continue;
       message copy = m;
       if (repeated && repeated(m)) (void)(*this)[m.to.value()]->receive(std::move(copy));
       (void)(*this)[m.to.value()]->receive(std::move(m));

@@ -84,6 +84,45 @@ std::vector<bad_case> bad_members() {
   };
 }
 
+std::vector<bad_case> bad_membership() {
+  return {
+      {"to join without the cluster's name",
+       [](options& o) { o.join = true; },
+       errc::bad_option,
+       {"options.join", "options.cluster", "name"}},
+      {"to join nobody",
+       [](options& o) {
+         o.join = true;
+         o.cluster = "c";
+         o.members = {{1, "127.0.0.1:7401"}};
+       },
+       errc::bad_option,
+       {"options.join", "options.members", "add one"}},
+      {"to stay a learner without joining",
+       [](options& o) { o.join_as_learner = true; },
+       errc::bad_option,
+       {"options.join_as_learner", "options.join"}},
+      {"a priority of a stranger",
+       [](options& o) { o.priorities[9] = 1; },
+       errc::bad_option,
+       {"options.priorities", "9", "options.members"}},
+      {"nobody may lead",
+       [](options& o) {
+         o.priorities = {{1, 0}, {2, 0}, {3, 0}};
+       },
+       errc::bad_option,
+       {"options.priorities", "0", "at least one"}},
+      {"a listen address without a port",
+       [](options& o) { o.listen = "0.0.0.0"; },
+       errc::bad_address,
+       {"options.listen", "'0.0.0.0'", "host:port"}},
+      {"a listen address with port 0",
+       [](options& o) { o.listen = "0.0.0.0:0"; },
+       errc::bad_address,
+       {"options.listen", "'0.0.0.0:0'"}},
+  };
+}
+
 std::vector<bad_case> bad_times() {
   return {
       {"no heartbeat",
@@ -124,9 +163,9 @@ std::vector<bad_case> bad_times() {
 std::vector<bad_case> bad_sizes() {
   return {
       {"values too large",
-       [](options& o) { o.max_value_bytes = (16 << 20) + 1; },
+       [](options& o) { o.max_value_bytes = (128 << 20) + 1; },
        errc::bad_option,
-       {"options.max_value_bytes", "16777217", "16777216"}},
+       {"options.max_value_bytes", "134217729", "134217728"}},
       {"no requests",
        [](options& o) { o.max_pending_requests = 0; },
        errc::bad_option,
@@ -139,6 +178,22 @@ std::vector<bad_case> bad_sizes() {
        [](options& o) { o.max_uncommitted_bytes = 1; },
        errc::bad_option,
        {"options.max_uncommitted_bytes", "is 1:", "1024"}},
+      {"a snapshot after nothing",
+       [](options& o) { o.snapshot_log_entries = 0; },
+       errc::bad_option,
+       {"options.snapshot_log_entries", "is 0", "1 to"}},
+      {"a snapshot after a few bytes",
+       [](options& o) { o.snapshot_log_bytes = 1; },
+       errc::bad_option,
+       {"options.snapshot_log_bytes", "is 1:", "1024"}},
+      {"no cache of entries",
+       [](options& o) { o.log_cache_bytes = 0; },
+       errc::bad_option,
+       {"options.log_cache_bytes", "is 0", "1024"}},
+      {"an endless tail",
+       [](options& o) { o.log_tail_bytes = (std::size_t{1} << 40) + 1; },
+       errc::bad_option,
+       {"options.log_tail_bytes", "1099511627777"}},
       {"segments too small",
        [](options& o) { o.segment_bytes = 1000; },
        errc::bad_option,
@@ -172,7 +227,8 @@ std::vector<bad_case> bad_sizes() {
 
 std::vector<bad_case> bad_cases() {
   std::vector<bad_case> all = bad_members();
-  for (const auto& some : {bad_times(), bad_sizes()}) all.insert(all.end(), some.begin(), some.end());
+  for (const auto& some : {bad_membership(), bad_times(), bad_sizes()})
+    all.insert(all.end(), some.begin(), some.end());
   return all;
 }
 
@@ -212,7 +268,7 @@ TEST_CASE("the edges of what is allowed are allowed") {
   CHECK_FALSE(validate(o));
   o.heartbeat_interval = milliseconds(10'000);
   o.election_timeout = milliseconds(100'000);
-  o.max_value_bytes = 16 << 20;
+  o.max_value_bytes = 128 << 20;
   o.segment_bytes = 1 << 30;
   CHECK_FALSE(validate(o));
 }

@@ -165,6 +165,15 @@ detail::cluster_answer basic_config_map<Transport, Storage>::cluster_blocking(
 }
 
 template <class Transport, class Storage>
+failure basic_config_map<Transport, Storage>::backup(std::string path) {
+  if (must_not_block()) return {errc::would_deadlock, make_error_code(errc::would_deadlock).message()};
+  detail::blocking_backup<node_type> operation(*node_, std::move(path));
+  operation.id = node_->next_operation();
+  if (const std::error_code refused = node_->send(operation)) return {refused, refused.message()};
+  return operation.answer.wait();
+}
+
+template <class Transport, class Storage>
 write_result basic_config_map<Transport, Storage>::run_blocking(result<detail::prepared_write> write,
                                                                 std::error_code& error) {
   if (!write) return error = write.error().code, write_result{};

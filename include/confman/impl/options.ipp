@@ -26,6 +26,22 @@ inline failure validate_address(std::uint64_t id, const std::string& address) {
                   id, address)};
 }
 
+inline failure validate_priorities(const options& o) {
+  if (o.join) return {};  // then `members` are not all
+  bool leads = false;
+  for (const auto& [id, priority] : o.priorities)
+    if (!o.members.count(id))
+      return bad_option(fmt::format("options.priorities names node {}, which is not in options.members", id));
+  for (const auto& [id, address] : o.members) {
+    const auto found = o.priorities.find(id);
+    leads = leads || found == o.priorities.end() || found->second != 0;
+  }
+  if (!leads)
+    return bad_option(
+        "options.priorities gives every member 0: nobody would ever lead; give at least one a higher one");
+  return {};
+}
+
 inline failure validate_members(const options& o) {
   if (o.members.empty())
     return bad_option("options.members is empty: list every member of the cluster with its address");
@@ -42,6 +58,8 @@ inline failure validate_members(const options& o) {
   if (o.join && o.members.size() < 2)
     return bad_option(
         "options.join is set, but options.members names no member to ask: add one, and its address");
+  if (o.join_as_learner && !o.join)
+    return bad_option("options.join_as_learner is set, but options.join is not: set both");
   if (o.compress_snapshots && !zstd_available())
     return bad_option(
         "options.compress_snapshots is set, but this build of confman has no zstd: build it with libzstd");
@@ -57,7 +75,7 @@ inline failure validate_members(const options& o) {
                       "0.0.0.0:7401, or leave it empty to listen at this node's address in options.members",
                       o.listen)};
   }
-  return {};
+  return validate_priorities(o);
 }
 
 inline failure validate_times(const options& o) {

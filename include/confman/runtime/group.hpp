@@ -9,12 +9,11 @@
 
 #include "confman/core/raft_core.hpp"
 #include "confman/map/map_state.hpp"
-#include "confman/runtime/forwarding.hpp"
 #include "confman/runtime/group_observer.hpp"
 #include "confman/runtime/group_snapshots.hpp"
+#include "confman/runtime/group_writes.hpp"
 #include "confman/runtime/joining.hpp"
 #include "confman/runtime/member_operations.hpp"
-#include "confman/runtime/proposals.hpp"
 #include "confman/runtime/read_waiters.hpp"
 
 namespace confman {
@@ -54,16 +53,14 @@ class group {
         storage_(storage),
         map_(map),
         observer_(observer),
-        forwarded_(options.raft.boot),
+        writes_({options.max_waiting, options.max_forwarded, options.max_forwarded_bytes}, core_, transport),
         snapshots_(options.snapshots, core_, transport, storage, map, observer, newest_snapshot),
-        joining_(options.join, options.raft.election_ticks) {}
+        joining_(options.join, core_) {}
 
   group(const group&) = delete;
   group& operator=(const group&) = delete;
   ~group() {
-    const taken_writes writes = take_writes([](const write_operation&) { return true; });
-    for (write_operation* w : writes.sent) w->abandon();
-    for (write_operation* w : writes.unsent) w->abandon();
+    writes_.abandon();
     for (read_operation* r : reads_.take_if([](const read_operation&) { return true; }).operations)
       r->abandon();
     for (cluster_operation* o : take_cluster([](const cluster_operation&) { return true; })) o->abandon();
@@ -89,7 +86,7 @@ class group {
   std::error_code receive(message&& m) {
     if (!running()) return errc::stopped;
     if (std::holds_alternative<forward_request>(m.body) || std::holds_alternative<forward_response>(m.body))
-      return receive_forwarded(std::move(m));
+      return writes_.receive(std::move(m));
     if (std::holds_alternative<join_request>(m.body) || std::holds_alternative<join_response>(m.body))
       return receive_join(m);
     if (std::holds_alternative<snapshot_piece>(m.body) ||
@@ -97,10 +94,7 @@ class group {
       return receive_snapshot(std::move(m));
     const node_id from = m.from;
     const std::error_code error = core_.step(std::move(m));
-    if (!error && from == core_.leader() && !leader_reachable_) {
-      leader_reachable_ = true;
-      offer_unsent();
-    }
+    if (!error && from == core_.leader()) writes_.leader_heard();
     if (error == errc::log_damaged)
       fail({error, "node " + std::to_string(options_.raft.self.value()) +
                        ": its log lacks entries that it acknowledged: the data directory was emptied or "
@@ -132,7 +126,8 @@ class group {
   // What a follower that lags needs from the disk; a failure is reported, and the follower gets a snapshot.
   void fetched(const entry_fetch& what, result<std::vector<entry>> entries) {
     if (!running()) return;
-    if (!entries) observer_.on_event(entries.error());
+    // Released while it was being read: no news.
+    if (!entries && entries.error().code != errc::compacted) observer_.on_event(entries.error());
     core_.entries_fetched(what.peer, what.from, entries ? *std::move(entries) : std::vector<entry>{});
   }
   // A snapshot is durable, or wasn't made.
@@ -142,16 +137,13 @@ class group {
   void snapshot_read_done(const snapshot_read& what, result<shared_bytes> bytes) {
     if (running()) snapshots_.read(what, std::move(bytes));
   }
-  void snapshot_received(node_id from, result<snapshot_received_piece> outcome) {
-    if (!running() || !snapshots_.received(from, std::move(outcome))) return;
+  void snapshot_received(node_id, result<snapshot_received_piece> outcome) {
+    if (!running()) return;
+    const result<bool> replaced = snapshots_.received(std::move(outcome));
+    if (!replaced) return fail(replaced.error());
+    if (!*replaced) return;
     const log_index at = core_.applied();
-    // Their entries were among those that the snapshot stands for: what became of them isn't known here.
-    std::vector<write_operation*> lost;
-    proposals_.jumped(at, [&](const proposal& p) {
-      if (p.local) lost.push_back(p.local);
-      if (p.remote) respond(p.remote, {p.request, forward_status::unknown, {}, {}});
-    });
-    for (write_operation* w : lost) lose(*w);
+    writes_.jumped(at);
     for (cluster_operation* o : changes_.jumped(at))
       o->complete({errc::outcome_unknown, "the state was replaced by a snapshot; read the members"}, {});
     for (read_operation* r : reads_.applied(at)) r->complete({});
@@ -162,15 +154,12 @@ class group {
     core_.unreachable(peer);
     snapshots_.unreachable(peer);
     if (peer != core_.leader()) return;
-    leader_reachable_ = false;
-    lose_forwarded();
+    writes_.leader_unreachable();
   }
 
   void submit(write_operation& operation) {
     if (!running()) return operation.complete(errc::stopped, {});
-    if (waiting_writes() >= options_.max_waiting) return operation.complete(errc::busy, {});
-    // Behind those that are kept back: writes of one caller keep their order.
-    if (!unsent_.empty() || !offer(operation)) unsent_.push_back(&operation);
+    writes_.submit(operation);
   }
 
   void submit(read_operation& operation) {
@@ -214,7 +203,7 @@ class group {
 
   // Completes the operation of that id with `code` if it still waits; its write may still happen.
   void cancel(std::uint64_t id, std::error_code code) {
-    finish(take_writes([id](const write_operation& w) { return w.id == id; }), code, code);
+    writes_.finish([id](const write_operation& w) { return w.id == id; }, code, code);
     finish_reads([id](const read_operation& o) { return o.id == id; }, code);
     finish_cluster([id](const cluster_operation& o) { return o.id == id; }, code);
   }
@@ -227,7 +216,7 @@ class group {
       pump_once();
     }
     notice_changes();
-    if (!unsent_.empty() && passes_on()) offer_unsent();
+    if (running()) writes_.pass_on();
     return running() && core_.has_ready(!write_in_flight_);
   }
 
@@ -245,9 +234,6 @@ class group {
   static constexpr tick_count expiry_interval = 4;
 
   [[nodiscard]] bool running() const noexcept { return !stopped_ && !failed_; }
-  [[nodiscard]] std::size_t waiting_writes() const noexcept {
-    return proposals_.size() + forwarded_.size() + unsent_.size();
-  }
 
   void pump_once() {
     ready work = core_.take_ready(!write_in_flight_);
@@ -267,124 +253,20 @@ class group {
 
   void apply(log_index first, log_index last) {
     if (last < first) return;
-    struct outcome {
-      proposal p;
-      bool applied;
-      apply_result result;
-    };
-    std::vector<outcome> outcomes;
     std::uint64_t bytes = 0;
     const auto entry_at = [&](std::size_t i) -> const entry& { return core_.log().at(first + i); };
     map_.apply_all(last - first + 1, entry_at, [&](const entry& e, const apply_result& result) {
       observer_.on_applied(e, result);
       bytes += cost(e);
       if (e.type == entry_type::configuration || !changes_.empty()) changes_.applied({e.term, e.index});
-      proposals_.applied({e.term, e.index}, [&](const proposal& p, bool applied) {
-        outcomes.push_back({p, applied, result});
-      });
+      writes_.applied({e.term, e.index}, result);
     });
     map_.publish();
     core_.applied(last);
-    // Only now: who is told may read at once and must see its write.
-    for (const outcome& o : outcomes) answer(o.p, o.applied, o.result);
+    writes_.tell();
     for (read_operation* r : reads_.applied(last)) r->complete({});
     snapshots_.applied(last - first + 1, bytes);
   }
-
-  void answer(const proposal& p, bool applied, const apply_result& result) {
-    // Another entry took the place: this one can never be applied.
-    if (p.local && !applied && p.local->repeatable) return unsent_.push_back(p.local);
-    if (p.local)
-      return applied ? p.local->complete(result.code, result) : p.local->complete(errc::not_leader, {});
-    if (!p.remote) return;
-    if (applied)
-      respond(p.remote, {p.request, forward_status::applied, result.at, encode(result)});
-    else
-      respond(p.remote, {p.request, forward_status::not_applied, {}, {}});
-  }
-
-  // Passes a write on. False: there is no leader to pass it to yet.
-  bool offer(write_operation& operation) {
-    if (core_.role() == role::leader) {
-      const raft_core::proposed proposed = core_.propose(take_command(operation));
-      if (proposed.code)
-        operation.complete(proposed.code, {});
-      else
-        proposals_.add({proposed.at, &operation, {}, 0});
-      return true;
-    }
-    if (!operation.may_forward) return operation.complete(errc::not_leader, {}), true;
-    if (!knows_leader() || forwarded_.full(options_.max_forwarded, options_.max_forwarded_bytes))
-      return false;
-    const std::uint64_t request = forwarded_.add(operation);
-    transport_.send(envelope(core_.leader(), forward_request{request, take_command(operation)}));
-    return true;
-  }
-  [[nodiscard]] static shared_bytes take_command(write_operation& operation) {
-    return operation.repeatable ? operation.command : std::move(operation.command);
-  }
-  // Nobody knows whether it will be applied: an error for the caller, unless it may be tried again.
-  void lose(write_operation& operation) {
-    if (operation.repeatable && running()) return unsent_.push_back(&operation);
-    operation.complete(errc::outcome_unknown, {});
-  }
-
-  // News of a leader comes before writes for it: else they would count as lost with those sent to the old
-  // one. And while the connection to it is down a write would be lost, its outcome unknown for no reason.
-  [[nodiscard]] bool knows_leader() const noexcept {
-    return core_.leader() && core_.leader() == leader_ && core_.term() == term_ && leader_reachable_;
-  }
-  // Whether it is time to offer what was kept back: not for one answer each, that would go through all of it
-  // each time.
-  [[nodiscard]] bool passes_on() const noexcept {
-    if (core_.role() == role::leader) return true;
-    return knows_leader() &&
-           !forwarded_.full(options_.max_forwarded / 2 + 1, options_.max_forwarded_bytes / 2 + 1);
-  }
-
-  std::error_code receive_forwarded(message&& m) {
-    message_body body = std::exchange(m.body, stale_term{});
-    const node_id from = m.from;
-    const term_t term = m.term;
-    if (const std::error_code error = core_.step(std::move(m))) return error;
-    if (auto* request = std::get_if<forward_request>(&body)) {
-      accept_forwarded(from, term, std::move(*request));
-    } else if (write_operation* w = forwarded_.take(std::get<forward_response>(body).request)) {
-      complete_forwarded(*w, std::get<forward_response>(body));
-    }
-    return {};
-  }
-
-  void accept_forwarded(node_id from, term_t term, forward_request&& request) {
-    // No answer: this may be the duplicate of a request that was accepted when this node led, so "certainly
-    // not applied" would be a guess. The sender learns of the change of leader and reports an unknown
-    // outcome.
-    if (term != core_.term() || core_.role() != role::leader) return;
-    if (!filter_.accept(term, from, request.request)) return;
-    if (waiting_writes() >= options_.max_waiting)
-      return respond(from, {request.request, forward_status::busy, {}, {}});
-    const raft_core::proposed proposed = core_.propose(std::move(request.command));
-    if (proposed.code) {
-      const bool full = proposed.code == errc::busy;
-      return respond(from,
-                     {request.request, full ? forward_status::busy : forward_status::not_applied, {}, {}});
-    }
-    proposals_.add({proposed.at, nullptr, from, request.request});
-  }
-
-  void complete_forwarded(write_operation& operation, const forward_response& response) {
-    if (operation.repeatable &&
-        (response.status == forward_status::not_applied || response.status == forward_status::unknown))
-      return unsent_.push_back(&operation);
-    if (response.status == forward_status::not_applied) return operation.complete(errc::not_leader, {});
-    if (response.status == forward_status::busy) return operation.complete(errc::busy, {});
-    if (response.status == forward_status::unknown) return operation.complete(errc::outcome_unknown, {});
-    const result<apply_result> decoded = decode_apply_result(response.result);
-    if (!decoded) return operation.complete(errc::outcome_unknown, {});
-    operation.complete(decoded->code, *decoded);
-  }
-
-  void respond(node_id to, forward_response response) { transport_.send(envelope(to, std::move(response))); }
 
   [[nodiscard]] message envelope(node_id to, message_body body) const {
     const raft_options& o = options_.raft;
@@ -412,19 +294,7 @@ class group {
     role_ = core_.role();
     observer_.on_role(role_, term_, leader_);
     if (!another_leader) return;
-    lose_forwarded();
-    leader_reachable_ = true;
-    offer_unsent();
-  }
-
-  void offer_unsent() {
-    std::vector<write_operation*> waiting = std::exchange(unsent_, {});
-    for (write_operation* w : waiting)
-      if (!offer(*w)) unsent_.push_back(w);
-  }
-
-  void lose_forwarded() {
-    for (write_operation* w : forwarded_.take_if([](const write_operation&) { return true; })) lose(*w);
+    writes_.leader_changed();
   }
 
   // --- membership, leadership, snapshots ---
@@ -456,9 +326,10 @@ class group {
   }
 
   // A leader whose disk stalls leads nobody: its entries wait for the others' disks alone, and what it
-  // promised to clients hangs on one sync.
+  // promised to clients hangs on one sync. Where nobody else could lead, to give it up helps no one.
   void watch_disk() {
     if (!write_in_flight_ || core_.role() != role::leader) return;
+    if (core_.members().incoming.size() < 2) return;
     if (now_ - write_began_ < options_.raft.election_ticks) return;
     observer_.on_event(
         {errc::storage_failed, "node " + std::to_string(options_.raft.self.value()) +
@@ -468,37 +339,36 @@ class group {
   }
 
   void ask_to_join() {
-    // Who was a member once and is none any more was removed: it doesn't ask to be one again.
-    const bool member = core_.members().contains(options_.raft.self);
-    if (member ? core_.members().is_voter(options_.raft.self) || joining_.request().as_learner
-               : bool(core_.log().last_index()))
-      return;
-    if (const node_id contact = joining_.ask(now_)) transport_.send(envelope(contact, joining_.request()));
+    if (const node_id contact = joining_.ask(now_, core_))
+      transport_.send(envelope(contact, joining_.request()));
   }
 
   std::error_code receive_join(const message& m) {
     const raft_options& o = options_.raft;
     if (m.cluster != o.cluster || m.group != o.group) return errc::wrong_cluster;
+    if (m.to != o.self || m.from == o.self || !m.from) return errc::unknown_peer;
     if (const auto* request = std::get_if<join_request>(&m.body)) {
       transport_.send(envelope(m.from, answer_join(core_, m.from, m.incarnation, *request)));
       return {};
     }
     const auto& answer = std::get<join_response>(m.body);
-    if (answer.leader && !answer.leader_address.empty())
+    if (answer.leader && answer.leader != o.self && !answer.leader_address.empty())
       observer_.on_contact(answer.leader, answer.leader_address);
-    if (const failure refused = joining_.answered(m.from, answer)) observer_.on_event(refused);
+    if (const failure refused = joining_.answered(m.from, o.self, answer)) observer_.on_event(refused);
     return {};
   }
 
   std::error_code receive_snapshot(message&& m) {
     message_body body = std::move(m.body);
     const node_id from = m.from;
-    // The core checks who speaks, for which term.
+    const term_t term = m.term;
+    // The core checks who speaks, and follows a later term. Of an earlier one nothing is taken.
     if (std::holds_alternative<snapshot_piece>(body))
       m.body = snapshot_piece{};
     else
       m.body = snapshot_piece_response{};
     if (const std::error_code error = core_.step(std::move(m))) return error;
+    if (term != core_.term()) return {};
     if (auto* piece = std::get_if<snapshot_piece>(&body))
       snapshots_.receive(from, std::move(*piece));
     else
@@ -522,36 +392,19 @@ class group {
     for (cluster_operation* o : take_cluster(pick)) o->complete({code, code.message()}, {});
   }
 
-  struct taken_writes {
-    std::vector<write_operation*> sent;    // may still be applied
-    std::vector<write_operation*> unsent;  // certainly not applied
-  };
-  template <class Pick>
-  taken_writes take_writes(Pick&& pick) {
-    taken_writes taken;
-    taken.sent = forwarded_.take_if(pick);
-    for (const proposal& p : proposals_.take_if([&](const proposal& q) { return q.local && pick(*q.local); }))
-      taken.sent.push_back(p.local);
-    std::vector<write_operation*> kept;
-    for (write_operation* w : unsent_) (pick(*w) ? taken.unsent : kept).push_back(w);
-    unsent_ = std::move(kept);
-    return taken;
-  }
-  static void finish(const taken_writes& writes, std::error_code sent, std::error_code unsent) {
-    for (write_operation* w : writes.sent) w->complete(sent, {});
-    for (write_operation* w : writes.unsent) w->complete(unsent, {});
-  }
-
   void expire() {
-    finish(take_writes([this](const write_operation& w) { return w.deadline <= now_; }),
-           errc::outcome_unknown, errc::no_leader);
+    writes_.finish([this](const write_operation& w) { return w.deadline <= now_; }, errc::outcome_unknown,
+                   errc::no_leader);
     finish_reads([this](const read_operation& o) { return o.deadline <= now_; }, errc::timed_out);
     finish_cluster([this](const cluster_operation& o) { return o.deadline <= now_; }, errc::outcome_unknown);
   }
 
   void finish_all(std::error_code reason) {
-    finish(take_writes([](const write_operation&) { return true; }), errc::outcome_unknown, reason);
+    writes_.finish([](const write_operation&) { return true; }, errc::outcome_unknown, reason);
     finish_reads([](const read_operation&) { return true; }, reason);
+    // A change that was begun may still be committed.
+    for (cluster_operation* o : changes_.take_if([](const cluster_operation&) { return true; }))
+      o->complete({errc::outcome_unknown, make_error_code(errc::outcome_unknown).message()}, {});
     finish_cluster([](const cluster_operation&) { return true; }, reason);
   }
   template <class Pick>
@@ -574,21 +427,17 @@ class group {
   Storage& storage_;
   map_state& map_;
   group_observer& observer_;
-  proposals proposals_;
-  forwarded_writes forwarded_;
-  forward_filter filter_;
+  group_writes<Transport> writes_;
   read_waiters reads_;
   group_snapshots<Transport, Storage> snapshots_;
   joining joining_;
   waiting_changes changes_;
   std::vector<cluster_operation*> transfers_;
-  std::vector<write_operation*> unsent_;  // wait for a leader, or for room on the way to it
   tick_count now_ = 0;
   bool write_in_flight_ = false;
   tick_count write_began_ = 0;
   bool stopped_ = false;
   failure failed_;
-  bool leader_reachable_ = true;  // as far as the transport has said since the leader was last heard
   // what was last reported
   node_id leader_;
   term_t term_;

@@ -1,7 +1,9 @@
 // A group's snapshots: when one is taken, who is sent one, and what becomes of one that is received.
 #pragma once
 
+#include <algorithm>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -98,13 +100,15 @@ class group_snapshots {
     return taken;
   }
 
-  // Followers that need what the log no longer holds.
+  // Followers that need what the log no longer holds. Who is being served may be named again.
   void wanted(const std::vector<node_id>& followers) {
     for (const node_id peer : followers) {
-      if (newest_)
+      if (newest_) {
         senders_.start(peer, *newest_, now_);
-      else
+      } else if (!senders_.sending(peer)) {
         core_.snapshot_failed(peer);
+        if (now_ >= retry_at_) take();
+      }
     }
     if (!followers.empty()) issue_reads();
   }
@@ -130,32 +134,35 @@ class group_snapshots {
   void taken(const result<snapshot_file>& outcome) {
     const snapshot_meta meta = *std::exchange(taking_, std::nullopt);
     if (!outcome) {
+      retry_at_ = now_ + policy_.transfer.retry;
       // The log goes on growing; the next attempt comes when as much again was applied.
       observer_.on_event(outcome.error());
       return fail_waiting(outcome.error());
     }
-    newest_ = *outcome;
-    core_.compacted(meta, keep_from(meta.at.index));
+    became_durable(*outcome, meta);
     complete_waiting(meta.at);
     if (!waiting_.empty()) take();
   }
   void read(const snapshot_read& what, result<shared_bytes> bytes) {
-    if (!senders_.sending(what.to)) return;
+    if (!senders_.sending(what.to, what.file)) return;
     if (!bytes) {
       observer_.on_event(bytes.error());
       senders_.stop(what.to);
+      // What can't be read helps nobody: another one is made.
+      if (newest_ == what.file) newest_.reset();
       return core_.snapshot_failed(what.to);
     }
     if (auto piece = senders_.read(what, *std::move(bytes))) send(what.to, *std::move(piece));
   }
-  // True: the state was replaced by a snapshot at core().applied(), from which everything goes on.
-  [[nodiscard]] bool received(node_id from, result<snapshot_received_piece> outcome) {
+  // True: the state was replaced by a snapshot at core().applied(), from which everything goes on. A failure
+  // is one of this node: log_diverged.
+  [[nodiscard]] result<bool> received(result<snapshot_received_piece> outcome) {
     if (!outcome) {
       observer_.on_event(outcome.error());
       receiver_.failed();
       return false;
     }
-    act(from, receiver_.written(outcome->written));
+    act(receiver_.from(), receiver_.written(outcome->written));
     if (!outcome->loaded) return false;
     loaded_snapshot& loaded = *outcome->loaded;
     const bool replaces = core_.install(loaded.meta);
@@ -164,8 +171,18 @@ class group_snapshots {
       newest_ = loaded.file;
       entries_since_ = bytes_since_ = 0;
       observer_.on_installed(loaded.meta);
+    } else if (!agrees(loaded.meta)) {
+      return failure(errc::log_diverged,
+                     "node " + std::to_string(core_.options().self.value()) + ": a snapshot of node " +
+                         std::to_string(receiver_.from().value()) + " at log entry " +
+                         std::to_string(loaded.meta.at.index.value()) +
+                         " differs from this node's log; stop this node, check its disk and memory, and "
+                         "keep its data directory for analysis");
+    } else {
+      // The log goes on as it is, and needs no longer hold what this file does.
+      became_durable(loaded.file, loaded.meta);
     }
-    send(from, receiver_.installed());
+    send(receiver_.from(), receiver_.installed());
     return replaces;
   }
 
@@ -180,6 +197,19 @@ class group_snapshots {
     entries_since_ = bytes_since_ = 0;
     taking_ = core_.describe_snapshot();
     storage_.take_snapshot(map_.capture(), *taking_);
+  }
+
+  // What install() didn't want says the same as this log, where that still can be told.
+  [[nodiscard]] bool agrees(const snapshot_meta& meta) const {
+    return meta.at.index <= core_.commit() &&
+           core_.log().term_at(meta.at.index).value_or(meta.at.term) == meta.at.term &&
+           core_.log().hash_at(meta.at.index).value_or(meta.hash) == meta.hash;
+  }
+  // Not newer than what is there already when a snapshot was received while it was taken.
+  void became_durable(const snapshot_file& file, const snapshot_meta& meta) {
+    if (newest_ && file.at.index < newest_->at.index) return;
+    newest_ = file;
+    core_.compacted(meta, keep_from(meta.at.index));
   }
 
   // From where on the log is kept: a tail for those who are a little late, and what a follower that is being
@@ -236,6 +266,7 @@ class group_snapshots {
   outgoing_snapshots senders_;
   incoming_snapshot receiver_;
   tick_count now_ = 0;
+  tick_count retry_at_ = 0;
 };
 
 }  // namespace confman

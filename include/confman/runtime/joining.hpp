@@ -22,33 +22,51 @@ struct join_plan {
 // The newcomer's side.
 class joining {
  public:
-  explicit joining(join_plan plan, tick_count pace)
-      : plan_(std::move(plan)), pace_(std::max<tick_count>(pace, 1)) {}
+  joining(join_plan plan, const raft_core& core)
+      : plan_(std::move(plan)),
+        pace_(std::max<tick_count>(core.options().election_ticks, 1)),
+        began_empty_(!core.log().last_index()) {}
 
-  // Whom to ask now, if it is time; 0: nobody.
-  [[nodiscard]] node_id ask(tick_count now) {
-    if (plan_.contacts.empty() || now < next_) return node_id{};
+  // Whom to ask now, if there is a reason and it is time; 0: nobody. Call it at every tick.
+  [[nodiscard]] node_id ask(tick_count now, const raft_core& core) {
+    if (plan_.contacts.empty() || !has_reason(core) || now < next_) return node_id{};
     next_ = now + pace_;
     if (leader_) return std::exchange(leader_, node_id{});
     return plan_.contacts[turn_++ % plan_.contacts.size()];
   }
   [[nodiscard]] const join_request& request() const noexcept { return plan_.request; }
 
-  // A member's answer. A failure: it refuses, for a reason that asking again won't change.
-  [[nodiscard]] failure answered(node_id from, const join_response& answer) {
+  // A member's answer. A failure: it refuses, for a reason that asking again won't change; told once.
+  [[nodiscard]] failure answered(node_id from, node_id self, const join_response& answer) {
     leader_ = answer.status == join_status::accepted ? from : answer.leader;
+    if (leader_ == self) leader_ = node_id{};
     if (answer.status != join_status::refused) return {};
     const std::error_code code = make_error_code(static_cast<errc>(answer.code));
+    if (std::exchange(refused_, code) == code) return {};
     return {code, "node " + std::to_string(from.value()) +
                       " refuses to take this node into the cluster: " + code.message()};
   }
 
  private:
+  // Who was a member and is none any more was removed: it doesn't ask to be one again. That an entry of the
+  // log names us means nothing until it is committed: another leader may not have it.
+  [[nodiscard]] bool has_reason(const raft_core& core) {
+    const node_id self = core.options().self;
+    const bool settled = !core.change_under_way();
+    const bool is_member = core.members().contains(self);
+    if (is_member && settled) was_member_ = true;
+    if (is_member) return !core.members().is_voter(self) && !(plan_.request.as_learner && settled);
+    return began_empty_ && !was_member_;
+  }
+
   join_plan plan_;
   tick_count pace_;
+  bool began_empty_;
+  bool was_member_ = false;
   tick_count next_ = 0;
   std::size_t turn_ = 0;
   node_id leader_;  // said to lead; asked once, then another contact is tried
+  std::error_code refused_;
 };
 
 // The leader's side: answers a request to join by what the members are now, and proposes the next step on the

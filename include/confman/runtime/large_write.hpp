@@ -28,7 +28,8 @@ struct prepared_write {
 // for more than one. A piece may be applied twice without harm; it is passed on again where the leader
 // changes.
 //
-// Node: send_always(mail&), and accept() for what is delivered. Owns itself until it has completed `user`.
+// Node: send_always(mail&), next_upload(), and accept() for what is delivered. Owns itself until it has
+// completed `user`.
 template <class Node>
 class large_write final : public write_operation, public mail {
  public:
@@ -44,17 +45,36 @@ class large_write final : public write_operation, public mail {
   void abandon() noexcept override { end(); }
 
   void complete(std::error_code code, const apply_result& outcome) override {
+    if (code == errc::upload_expired && may_begin_anew()) return begin_anew();
     if (last_) return finish(code, outcome);
     // Only pieces were sent, and they change no key: whatever became of this one, the write did not happen.
     if (code) return finish(code == errc::outcome_unknown ? make_error_code(errc::no_leader) : code, {});
     sent_ += piece_bytes();
+    send_next();
+  }
+
+ private:
+  static constexpr int max_uploads_begun = 3;
+
+  // What was there of it had to make room for others, or a piece arrived out of turn. The answer to the last
+  // entry is kept by the session, if there is one: it would be the same again.
+  [[nodiscard]] bool may_begin_anew() const noexcept {
+    return begun_ < max_uploads_begun && !(last_ && repeatable);
+  }
+  void begin_anew() {
+    if (const std::shared_ptr<Node> node = node_.lock()) upload_ = node->next_upload();
+    ++begun_;
+    sent_ = 0;
+    last_ = false;
+    send_next();
+  }
+  void send_next() {
     const std::shared_ptr<Node> node = node_.lock();
     if (!node) return abandon();
     prepare();
     node->send_always(*this);  // never inline: the group is in the middle of its work
   }
 
- private:
   [[nodiscard]] std::size_t piece_bytes() const noexcept {
     return std::min(max_piece_bytes, what_.value.size() - sent_);
   }
@@ -76,6 +96,7 @@ class large_write final : public write_operation, public mail {
     }
     next.key = what_.key;
     next.upload = upload_;
+    in_doubt = false;
     command = encode(next);
   }
 
@@ -97,6 +118,7 @@ class large_write final : public write_operation, public mail {
   std::uint64_t upload_;
   std::size_t sent_ = 0;  // applied
   bool last_ = false;
+  int begun_ = 1;  // uploads
 };
 
 }  // namespace confman::detail

@@ -140,8 +140,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   // Precondition: called on the queue, by an operation that the group completes.
   template <class Done>
   void copy_snapshot(version at, std::string path, Done done) {
-    in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
-                  [done = std::move(done)](node&, failure error) mutable { done(std::move(error)); });
+    const auto shared = std::make_shared<Done>(std::move(done));
+    if (!in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
+                       [shared](node&, failure error) { (*shared)(std::move(error)); }))
+      (*shared)(failure(errc::stopped, "the map is shutting down: the backup was not written"));
   }
   // Never the same twice, also not after a restart (but for one chance in 2^64).
   [[nodiscard]] std::uint64_t next_upload() noexcept {
@@ -296,10 +298,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                   [](node& n, result<snapshot_file> outcome) { n.group_->snapshot_taken(outcome); });
   }
 
-  // Runs work(worker) on the background thread, then done(node, its result) on the queue.
+  // Runs work(worker) on the background thread, then done(node, its result) on the queue. False: it doesn't,
+  // this node has ended.
   template <class Work, class Done>
-  void in_background(Work work, Done done) {
-    background_.run(
+  bool in_background(Work work, Done done) {
+    return background_.run(
         strand_, [w = worker_.get(), work = std::move(work)]() mutable { return work(*w); },
         [self = this->shared_from_this(), done = std::move(done)](auto outcome) mutable {
           if (!self->group_) return;
@@ -456,8 +459,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void accept(cluster_operation& operation) override {
     if (!group_ || state_ != state::running)
       return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
-    operation.deadline =
-        operation.what == cluster_operation::action::snapshot ? no_deadline : deadline();
+    operation.deadline = operation.what == cluster_operation::action::snapshot ? no_deadline : deadline();
     group_->submit(operation);
   }
   void accept_cancel(std::uint64_t operation) override {

@@ -24,6 +24,8 @@ class write_operation {
   // The command carries a session and a sequence number: it has one effect however often it is proposed, so
   // it is passed on again, until the deadline, where others would end with not_leader or outcome_unknown.
   bool repeatable = false;
+  // The group's: an earlier try may be applied, so that no later failure means "certainly not applied".
+  bool in_doubt = false;
 
   // code: nothing, compare_failed (result.previous_revision is the current one), or why there is no result.
   virtual void complete(std::error_code code, const apply_result& result) = 0;

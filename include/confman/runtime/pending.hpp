@@ -10,6 +10,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -236,6 +237,25 @@ class blocking_cluster final : public cluster_operation, public mail {
   void abandon() noexcept override { answer.set({{errc::stopped, "the map was destroyed"}, {}}); }
   void complete(const failure& error, version at) override { answer.set({error, at}); }
   rendezvous<cluster_answer> answer;
+};
+
+// A snapshot, then its copy.
+template <class Node>
+class blocking_backup final : public cluster_operation, public mail {
+ public:
+  blocking_backup(Node& node, std::string path) : node_(node), path_(std::move(path)) {}
+  void deliver(mail_receiver& to) override { to.accept(*this); }
+  void discard() noexcept override { abandon(); }
+  void abandon() noexcept override { answer.set({errc::stopped, "the map was destroyed"}); }
+  void complete(const failure& error, version at) override {
+    if (error) return answer.set(error);
+    node_.copy_snapshot(at, std::move(path_), [this](failure copied) { answer.set(std::move(copied)); });
+  }
+  rendezvous<failure> answer;
+
+ private:
+  Node& node_;
+  std::string path_;
 };
 
 }  // namespace confman::detail

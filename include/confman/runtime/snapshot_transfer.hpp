@@ -26,7 +26,7 @@ struct snapshot_file {
 
 struct snapshot_transfer_options {
   std::size_t piece_bytes = std::size_t{256} << 10;
-  std::size_t window = 4;          // pieces on their way to one follower
+  std::size_t window = 16;         // pieces on their way to one follower
   std::size_t bytes_per_tick = 0;  // to all followers together; 0: no limit
   tick_count retry = 50;           // without news from the follower for so long: offer again
   tick_count give_up = 1000;       // ... and for so long: the transfer has failed
@@ -48,6 +48,10 @@ class outgoing_snapshots {
   explicit outgoing_snapshots(const snapshot_transfer_options& options = {}) : options_(options) {}
 
   [[nodiscard]] bool sending(node_id to) const noexcept { return transfers_.count(to) != 0; }
+  [[nodiscard]] bool sending(node_id to, const snapshot_file& file) const noexcept {
+    const auto it = transfers_.find(to);
+    return it != transfers_.end() && it->second.file == file;
+  }
   [[nodiscard]] bool empty() const noexcept { return transfers_.empty(); }
   // The oldest place that a follower will need entries from, once its transfer is over.
   [[nodiscard]] std::optional<log_index> oldest() const noexcept {
@@ -57,8 +61,10 @@ class outgoing_snapshots {
     return least;
   }
 
-  // Begins, or begins anew with another file.
+  // Begins, unless one to this follower is under way: that goes on, even if its file is older. What follows
+  // it is kept in the log, see oldest().
   void start(node_id to, const snapshot_file& file, tick_count now) {
+    if (sending(to)) return;
     transfer t;
     t.file = file;
     t.heard = t.offered = now;
@@ -82,6 +88,7 @@ class outgoing_snapshots {
       }
       if (now - t.offered >= options_.retry && now - t.heard >= options_.retry) {
         t.next = t.confirmed;
+        t.known = false;
         t.offered = now;
       }
       ++it;
@@ -89,21 +96,29 @@ class outgoing_snapshots {
     return failed;
   }
 
-  // What to read now. Each is answered by read() or by stop().
+  // What to read now. Each is answered by read() or by stop(). The followers take turns.
   [[nodiscard]] std::vector<snapshot_read> reads() {
     std::vector<snapshot_read> wanted;
-    for (auto& [to, t] : transfers_) {
-      const std::uint64_t limit = t.confirmed + options_.window * options_.piece_bytes;
-      while (t.next < std::min(limit, t.file.bytes)) {
+    for (std::size_t idle = 0; idle < transfers_.size();) {
+      auto it = transfers_.upper_bound(turn_);
+      if (it == transfers_.end()) it = transfers_.begin();
+      auto& [to, t] = *it;
+      const std::uint64_t window = (t.known ? options_.window : 1) * options_.piece_bytes;
+      const std::uint64_t limit = std::min(t.confirmed + window, t.file.bytes);
+      if (t.next < limit) {
         const auto bytes =
             static_cast<std::size_t>(std::min<std::uint64_t>(options_.piece_bytes, t.file.bytes - t.next));
         if (options_.bytes_per_tick != 0) {
-          if (allowance_ < bytes) return wanted;
+          if (allowance_ < bytes) return wanted;  // it is first when there is more
           allowance_ -= bytes;
         }
         wanted.push_back({to, t.file, t.next, bytes});
         t.next += bytes;
+        idle = 0;
+      } else {
+        ++idle;
       }
+      turn_ = to;
     }
     return wanted;
   }
@@ -128,10 +143,16 @@ class outgoing_snapshots {
       return true;
     }
     if (answer.next > t.file.bytes) return false;
-    // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged.
-    const bool back = answer.next < t.confirmed;
+    // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged. The first
+    // answer says where to go on, whatever was sent to learn that.
+    // The same place again: a piece came that doesn't follow, so one is lost. It is sent again once; what else
+    // was on its way brings the same answer.
+    const bool news = answer.next != t.confirmed;
+    const bool lost = !news && !std::exchange(t.repeated, true);
+    if (news) t.repeated = false;
+    const bool back = answer.next < t.confirmed || !std::exchange(t.known, true);
     t.confirmed = answer.next;
-    if (back || t.next < t.confirmed) t.next = t.confirmed;
+    if (back || lost || t.next < t.confirmed) t.next = t.confirmed;
     return false;
   }
 
@@ -140,6 +161,8 @@ class outgoing_snapshots {
     snapshot_file file;
     std::uint64_t confirmed = 0;  // the follower has everything before
     std::uint64_t next = 0;       // not read yet
+    bool known = false;           // it has said where it stands: until then one piece is sent, to ask
+    bool repeated = false;        // the last answer named the same place as the one before it
     tick_count heard = 0;         // the last answer
     tick_count offered = 0;       // the last time it began again from what was confirmed
   };
@@ -148,6 +171,7 @@ class outgoing_snapshots {
   snapshot_transfer_options options_;
   std::map<node_id, transfer> transfers_;
   std::size_t allowance_ = 0;
+  node_id turn_;  // who was served last
 };
 
 // A piece for the file that is being received, or the end of one.
@@ -169,7 +193,7 @@ struct snapshot_written {
 // says what to write and what to answer.
 class incoming_snapshot {
  public:
-  explicit incoming_snapshot(std::size_t max_waiting = 8) : max_waiting_(max_waiting) {}
+  explicit incoming_snapshot(std::size_t max_waiting = 16) : max_waiting_(max_waiting) {}
 
   struct step {
     std::optional<snapshot_write> write;            // answered by written() or failed()
@@ -185,23 +209,23 @@ class incoming_snapshot {
     if (piece.at.index <= held) return {std::nullopt, answer_for(file, piece.total, true)};
     if (piece.offset > piece.total || piece.bytes.size() > piece.total - piece.offset) return {};
     if (file != file_) {
-      // A file that is just being completed is not given up for another.
+      // A write is under way: the offer will be repeated.
       if (writing_) return {};
       file_ = file;
       next_.reset();
       waiting_.clear();
     }
     from_ = from;
-    if (next_ && piece.offset != expected()) {
-      if (piece.offset < *next_ || waiting_.empty()) return {std::nullopt, answer_for(file_, *next_, false)};
-      return {};
+    if (!writing_) {
+      if (next_ && piece.offset != *next_) return {std::nullopt, answer_for(file_, *next_, false)};
+      return {begin({from, file_, piece.offset, std::move(piece.bytes)}), std::nullopt};
     }
-    if (writing_) {
-      if (next_ && waiting_.size() < max_waiting_) waiting_.push_back(make_write(from, std::move(piece)));
-      return {};
+    // The write's answer will say what to send next, if this isn't it.
+    if (next_ && piece.offset == expected_ && waiting_.size() < max_waiting_) {
+      expected_ += piece.bytes.size();
+      waiting_.push_back({from, file_, piece.offset, std::move(piece.bytes)});
     }
-    writing_ = true;
-    return {make_write(from, std::move(piece)), std::nullopt};
+    return {};
   }
 
   // A write is done. `outcome.next` is how far the file goes, which after a restart may be further, or not as
@@ -213,9 +237,10 @@ class incoming_snapshot {
     step s;
     if (!outcome.complete) s.answer = answer_for(file_, outcome.next, false);
     if (!waiting_.empty() && waiting_.front().offset == outcome.next && !outcome.complete) {
-      s.write = std::move(waiting_.front());
+      const std::uint64_t expected = expected_;
+      s.write = begin(std::move(waiting_.front()));
       waiting_.erase(waiting_.begin());
-      writing_ = true;
+      expected_ = expected;
     } else {
       waiting_.clear();
     }
@@ -241,13 +266,10 @@ class incoming_snapshot {
     next_.reset();
     waiting_.clear();
   }
-  [[nodiscard]] std::uint64_t expected() const noexcept {
-    return waiting_.empty() ? *next_ + (writing_ ? writing_bytes_ : 0)
-                            : waiting_.back().offset + waiting_.back().bytes.size();
-  }
-  [[nodiscard]] snapshot_write make_write(node_id from, snapshot_piece&& piece) {
-    if (!writing_) writing_bytes_ = piece.bytes.size();
-    return {from, file_, piece.offset, std::move(piece.bytes)};
+  [[nodiscard]] snapshot_write begin(snapshot_write&& write) {
+    writing_ = true;
+    expected_ = write.offset + write.bytes.size();
+    return std::move(write);
   }
   [[nodiscard]] static snapshot_piece_response answer_for(const snapshot_file& file, std::uint64_t next,
                                                           bool installed) {
@@ -259,7 +281,7 @@ class incoming_snapshot {
   snapshot_file file_;
   std::optional<std::uint64_t> next_;  // unknown until the first write told how far the file goes
   bool writing_ = false;
-  std::size_t writing_bytes_ = 0;
+  std::uint64_t expected_ = 0;  // while writing: the offset after it and what waits
   std::vector<snapshot_write> waiting_;
 };
 

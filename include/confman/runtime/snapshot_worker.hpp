@@ -1,11 +1,13 @@
 // What a group asks of its snapshot files, done by whichever thread has the time: take, load, send, receive.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "confman/map/snapshot_encoder.hpp"
 #include "confman/map/snapshot_loader.hpp"
@@ -61,26 +63,32 @@ class snapshot_worker {
     }
     const result<snapshot_info> made = writer->commit();
     if (!made) return made.error();
+    // Nobody is sent these any more; an open file would keep its place on the disk.
+    std::erase_if(sending_, [](sent_file& s) { return !std::exchange(s.used, false); });
     return file_of(*made);
   }
 
-  // A piece of the file that is being sent. The file stays readable when it is replaced by a newer one
-  // meanwhile.
+  // A piece of a file that is being sent. It stays readable when it is replaced by a newer one meanwhile.
   [[nodiscard]] result<shared_bytes> read(const snapshot_read& what) {
-    if (!sending_ || sending_->digest() != what.file.digest || sending_->meta().at != what.file.at) {
+    auto found = std::find_if(sending_.begin(), sending_.end(),
+                              [&what](const sent_file& s) { return s.file == what.file; });
+    if (found == sending_.end()) {
       auto opened = store_.read(what.file.at);
       if (!opened) return opened.error();
-      sending_.emplace(*std::move(opened));
-      if (sending_->digest() != what.file.digest)
-        return failure(errc::snapshot_damaged, sending_->path() + " is not the snapshot it was");
+      if (opened->digest() != what.file.digest || opened->size() != what.file.bytes)
+        return failure(errc::snapshot_damaged, opened->path() + " is not the snapshot it was");
+      if (sending_.size() == max_open) sending_.erase(sending_.begin());
+      found = sending_.insert(sending_.end(), {what.file, *std::move(opened), true});
     }
+    found->used = true;
     shared_bytes::builder bytes(what.bytes);
-    const result<std::size_t> got = sending_->read_raw(what.offset, {bytes.data(), bytes.size()});
-    if (!got) return got.error();
-    if (*got != what.bytes)
-      return failure(errc::snapshot_damaged, sending_->path() + " ends at offset " +
-                                                 std::to_string(what.offset + *got) + ", before its end");
-    return std::move(bytes).freeze();
+    result<std::size_t> got = found->reader.read_raw(what.offset, {bytes.data(), bytes.size()});
+    if (got && *got != what.bytes)
+      got = failure(errc::snapshot_damaged, found->reader.path() + " ends at offset " +
+                                                std::to_string(what.offset + *got) + ", before its end");
+    if (got) return std::move(bytes).freeze();
+    sending_.erase(found);
+    return got.error();
   }
 
   // Adds a piece to the file that is being received; the last one completes, verifies and loads it.
@@ -108,15 +116,23 @@ class snapshot_worker {
     return outcome;
   }
 
-  // Copies a snapshot to a file of its own: see export_snapshot().
+  // Copies a snapshot to a file of its own: see export_snapshot(). Further error: stopped.
   [[nodiscard]] failure copy(version at, const std::string& path) {
+    if (cancelled()) return stopped();
     return export_snapshot(store_, at, path);
   }
 
  private:
+  struct sent_file {
+    snapshot_file file;
+    snapshot_reader<FileSystem> reader;
+    bool used;  // since the last snapshot was taken
+  };
+  static constexpr std::size_t max_open = 4;
+
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
   [[nodiscard]] static failure stopped() {
-    return {errc::stopped, "the node is shutting down: the snapshot was given up"};
+    return {errc::stopped, "the node is shutting down: the work on a snapshot was given up"};
   }
   [[nodiscard]] static snapshot_file file_of(const snapshot_info& info) {
     return {info.meta.at, info.digest, info.bytes};
@@ -148,7 +164,7 @@ class snapshot_worker {
   std::shared_ptr<FileSystem> system_;
   snapshot_store<FileSystem> store_;
   const std::atomic<bool>* cancelled_;
-  std::optional<snapshot_reader<FileSystem>> sending_;
+  std::vector<sent_file> sending_;
   std::optional<snapshot_receiver<FileSystem>> receiving_;
   snapshot_file receiving_file_;
 };

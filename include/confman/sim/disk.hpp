@@ -118,6 +118,8 @@ class disk {
   CONFMAN_DECL bool rot();
   // Takes rot() back: the directory was restored from a copy.
   CONFMAN_DECL void restore();
+  // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last use.
+  CONFMAN_DECL void wipe();
   [[nodiscard]] bool rotten() const noexcept { return rotten_inode_ != 0; }
 
   // A disk of the same content, as a loss of power at this moment with survival::none would leave it.

@@ -13,9 +13,14 @@ enum class event_kind : std::uint8_t {
   sync,       // ... and its platter
   persisted,  // the node hears of it
   maintain,   // the node's disk thread has nothing to do
+  fetch,      // the node's disk thread reads entries
+  fetched,    // ... and the node hears of it
+  work,       // the node's snapshot thread does what is next
+  worked,     // ... and the node hears of it
   restart,
   resume,
   client,   // a client starts something
+  admin,    // the administrator does
   trouble,  // a fault strikes
   heal,     // the network heals
 };

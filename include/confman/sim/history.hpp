@@ -57,9 +57,9 @@ class history {
   // A read failed, or nobody is left who could answer the call.
   CONFMAN_DECL void on_lost(node_id node, call_id id, std::error_code code);
 
-  // The end of the world: `log(index)` is an entry of the converged log.
-  template <class Log>
-  void finish(const Log& log);
+  // The end of the world: `term_at(index)` is the term of an entry of the converged log.
+  template <class TermAt>
+  void finish(const TermAt& term_at);
 
   // The place that a linearizable call beginning now must not come before.
   [[nodiscard]] std::uint64_t floor() const noexcept { return floor_; }
@@ -88,6 +88,9 @@ class history {
     call_id by = 0;
   };
 
+  [[nodiscard]] call_id effect_at(log_index index) const noexcept {
+    return index.value() < applied_.size() ? applied_[index.value()].by : 0;
+  }
   void replay(node_id node, const entry& e);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
 
@@ -100,19 +103,18 @@ class history {
   std::uint64_t floor_ = 0;
 };
 
-template <class Log>
-void history::finish(const Log& log) {
+template <class TermAt>
+void history::finish(const TermAt& term_at) {
   for (call_id id = 1; id < calls_.size(); ++id) {
     const call& c = calls_[id];
     if (c.state != status::done || c.kind >= call_kind::read_linearizable) continue;
-    const entry& e = log(c.answered.index);
-    const result<command_view> command = decode(e.payload);
-    if (e.term != c.answered.term || !command || command->timestamp != static_cast<std::int64_t>(id))
+    const term_t term = term_at(c.answered.index);
+    if (term != c.answered.term || effect_at(c.answered.index) != id)
       trace_.fail(
           invariant::no_lost_acknowledgement,
           "write " + std::to_string(id) + " was acknowledged at " + std::to_string(c.answered.term.value()) +
               ":" + std::to_string(c.answered.index.value()) +
-              ", where the log now holds another entry, of " + "term " + std::to_string(e.term.value()));
+              ", where the log now holds another entry, of " + "term " + std::to_string(term.value()));
   }
 }
 

@@ -1,13 +1,19 @@
 // One simulated member: the real group, log and map over a simulated disk and network.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "confman/map/map_state.hpp"
 #include "confman/runtime/group.hpp"
+#include "confman/runtime/snapshot_worker.hpp"
 #include "confman/sim/disk.hpp"
 #include "confman/sim/event.hpp"
 #include "confman/sim/history.hpp"
@@ -27,7 +33,7 @@ struct environment {
       : plan(s),
         log(echo),
         net(plan, time, counts),
-        judge(plan.nodes, log, counts),
+        judge(plan.nodes + plan.spares, log, counts),
         clients(plan, log, counts) {}
 
   const scenario plan;
@@ -57,6 +63,10 @@ class node final : private group_observer {
   CONFMAN_DECL void stop();
   // The process is gone, and its disk keeps what a loss of power keeps.
   CONFMAN_DECL void crash(survival mode);
+  // The disk is replaced by an empty one; precondition: !up(). The next start() is that of a directory which
+  // has never been used, and with `joins` also of a node that is told nobody's name but of some members to
+  // ask.
+  CONFMAN_DECL void wipe(bool joins);
 
   // --- inputs; precondition: up() and not paused() ---
   CONFMAN_DECL void tick();
@@ -64,9 +74,10 @@ class node final : private group_observer {
   CONFMAN_DECL void receive(message&& m);
   CONFMAN_DECL void submit(write_operation& operation);
   CONFMAN_DECL void submit(read_operation& operation);
+  CONFMAN_DECL void submit(cluster_operation& operation);
   CONFMAN_DECL void cancel(std::uint64_t operation);
   CONFMAN_DECL void pump();
-  // The disk's side: an event of kind append, sync, persisted or maintain.
+  // The disk's side: an event of kind append, sync, persisted, maintain, fetch, fetched, work or worked.
   CONFMAN_DECL void disk_event(event_kind kind);
 
   // --- faults ---
@@ -80,6 +91,15 @@ class node final : private group_observer {
     return std::exchange(backlog_, {});
   }
   void keep_for_later(const event& e) { backlog_.push_back(e); }
+  // How it starts as long as its directory is empty: as one of the founders, or by asking these members to
+  // join.
+  void found() { joins_ = false; }
+  void join(std::vector<node_id> contacts, bool as_learner, std::uint8_t priority) {
+    joins_ = true;
+    contacts_ = std::move(contacts);
+    as_learner_ = as_learner;
+    priority_ = priority;
+  }
 
   // --- observers ---
   [[nodiscard]] node_id id() const noexcept { return id_; }
@@ -94,6 +114,12 @@ class node final : private group_observer {
   [[nodiscard]] const map_state& map() const noexcept { return *map_; }
   [[nodiscard]] tick_count now() const noexcept { return group_->now(); }
   [[nodiscard]] bool leads() const noexcept { return up() && core().role() == role::leader; }
+  // Which directory it runs on, or would.
+  [[nodiscard]] incarnation_id incarnation() const noexcept {
+    return incarnation_id(0xA000 + id_.value() + (std::uint64_t{wipes_} << 24));
+  }
+  // How often its disk was replaced.
+  [[nodiscard]] std::uint32_t wipes() const noexcept { return wipes_; }
 
  private:
   struct transport {
@@ -103,6 +129,31 @@ class node final : private group_observer {
   struct storage {
     node* self;
     void write(write_batch&& batch) const { self->write(std::move(batch)); }
+    void fetch(const entry_fetch& what) const { self->fetch(what); }
+    void take_snapshot(map_capture&& state, const snapshot_meta& meta) const {
+      self->take_snapshot(std::move(state), meta);
+    }
+    void read_snapshot(const snapshot_read& what) const { self->add_job(read_job{what, {}}); }
+    void receive_snapshot(snapshot_write&& piece) const { self->add_job(receive_job{std::move(piece), {}}); }
+  };
+  // What the thread for snapshots has to do, and what came of it.
+  struct take_job {
+    map_capture state;
+    snapshot_meta meta;
+    std::optional<result<snapshot_file>> outcome;
+  };
+  struct read_job {
+    snapshot_read what;
+    std::optional<result<shared_bytes>> outcome;
+  };
+  struct receive_job {
+    snapshot_write piece;
+    std::optional<result<snapshot_received_piece>> outcome;
+  };
+  using job = std::variant<take_job, read_job, receive_job>;
+  struct fetch_job {
+    entry_fetch what;
+    std::optional<result<std::vector<entry>>> outcome;
   };
   using group_type = group<transport, storage>;
 
@@ -110,14 +161,26 @@ class node final : private group_observer {
   void on_applied(const entry& e, const apply_result& result) override;
   void on_failed(const failure& why) override;
   void on_refused(node_id by) override;
+  void on_members(const configuration& members) override;
+  void on_installed(const snapshot_meta& meta) override;
+  void on_event(const failure& event) override;
 
   CONFMAN_DECL void send(message&& m);
   CONFMAN_DECL void write(write_batch&& batch);
+  CONFMAN_DECL void fetch(const entry_fetch& what);
+  CONFMAN_DECL void take_snapshot(map_capture&& state, const snapshot_meta& meta);
+  CONFMAN_DECL void add_job(job&& what);
+  void do_job();
+  void finish_job();
+  void note_published();
+  void check_round_trip(const map_capture& state);
+  [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
   void schedule(event_kind kind, micros delay);
   void disk_failed(const failure& f);
   void check_shadow();
   [[nodiscard]] log_options options_of_log() const;
+  [[nodiscard]] snapshot_options options_of_snapshots() const;
   [[nodiscard]] group_options options_of_group(const recovered_log& found) const;
   [[nodiscard]] configuration bootstrap() const;
 
@@ -139,8 +202,17 @@ class node final : private group_observer {
   bool writing_now_ = false;
   failure write_failure_;
   log_index published_;
+  std::deque<fetch_job> fetches_;
+  std::deque<job> jobs_;
+  std::uint32_t wipes_ = 0;
+  bool joins_ = false;
+  bool as_learner_ = false;
+  std::uint8_t priority_ = 1;
+  std::vector<node_id> contacts_;
+  std::atomic<bool> never_cancelled_{false};
   // The process. The group refers to the others, so it goes first.
   std::optional<log<disk>> log_;
+  std::unique_ptr<snapshot_worker<disk>> worker_;
   std::optional<map_state> map_;
   transport transport_{this};
   storage storage_{this};

@@ -38,7 +38,12 @@ class oracle {
   CONFMAN_DECL void on_synced(node_id node);
   // A log was opened after a crash, or for the first time; `shadow`: a copy of the platter was opened
   // instead, and must hold exactly what was synced.
-  CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow);
+  // `rotten`: acknowledged data was damaged on purpose, so that a snapshot may be missing.
+  CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow, bool rotten = false);
+  // The store says that this snapshot is durable.
+  CONFMAN_DECL void on_snapshot_durable(node_id node, const snapshot_meta& meta);
+  // Another, empty disk.
+  CONFMAN_DECL void on_wiped(node_id node);
 
   // --- nodes ---
   // A node runs again, from what was recovered.
@@ -51,11 +56,30 @@ class oracle {
   CONFMAN_DECL void on_step(node_id node, const raft_core& core);
   // The state that a node publishes at an applied index.
   CONFMAN_DECL void on_published(node_id node, log_index index, std::uint64_t state_hash);
+  // The state of which a node takes a snapshot.
+  CONFMAN_DECL void on_captured(node_id node, const snapshot_meta& meta, std::uint64_t state_hash);
 
   // --- what is known ---
   [[nodiscard]] log_index committed() const noexcept { return log_index(committed_.size() - 1); }
   [[nodiscard]] term_t committed_term(log_index i) const noexcept { return committed_[i.value()].term; }
   [[nodiscard]] chain_hash committed_hash(log_index i) const noexcept { return committed_[i.value()].hash; }
+  // The newest committed configuration; nothing as long as only the bootstrap one is in force.
+  [[nodiscard]] const configuration* committed_members() const noexcept {
+    return configurations_.empty() ? nullptr : &configurations_.rbegin()->second;
+  }
+  // The effective configuration of a node, when it last ran.
+  [[nodiscard]] const configuration& members_of(node_id node) const noexcept {
+    return nodes_[node.value()].members;
+  }
+  [[nodiscard]] log_index members_at(node_id node) const noexcept { return nodes_[node.value()].members_at; }
+  // Where the newest committed configuration stands.
+  [[nodiscard]] log_index committed_members_at() const noexcept {
+    return configurations_.empty() ? log_index{} : configurations_.rbegin()->first;
+  }
+  // The last entry that survives a loss of power.
+  [[nodiscard]] log_index durable_last(node_id node) const noexcept {
+    return log_index(nodes_[node.value()].log.size() - 1);
+  }
 
  private:
   struct place {
@@ -74,12 +98,18 @@ class oracle {
     std::vector<place> entries;
     log_index first;
     std::optional<hard_state> state;
+    std::optional<log_reset> reset;
+    log_index release_before;
   };
   struct node_account {
     // the platter: what was synced
     hard_state durable;
     std::vector<place> log{1};   // [0] is the empty log
     std::deque<stage> appended;  // given to the log and not synced
+    log_index released;          // entries up to here may be gone
+    log_index snapshot;          // up to here a durable snapshot stands for the log
+    configuration members;       // the effective one
+    log_index members_at;
     std::uint64_t boot = 0;
     incarnation_id incarnation;
     std::map<term_t, node_id> votes;
@@ -92,14 +122,19 @@ class oracle {
     chain_hash last_hash_as_leader;
   };
 
-  static void apply(const stage& s, node_account& account);
+  void apply(const stage& s, node_account& account) const;
+  void check_snapshot(node_id node, const snapshot_meta& meta);
+  void check_members(node_id node, node_account& account, const raft_core& core);
+  void check_memory(node_id node, const raft_core& core);
+  [[nodiscard]] static bool majorities_meet(const configuration& a, const configuration& b);
+  [[nodiscard]] std::optional<chain_hash> hash_at(const raft_core& core, log_index i) const;
   [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);
   [[nodiscard]] bool on_platter(node_id node, log_index index, chain_hash hash) const;
   void check_promise(node_id node, const message& m, const raft_core& core);
   void record_vote(node_id node, term_t term, node_id candidate);
   void check_leader(node_id node, node_account& account, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core);
-  void check_quorum(node_id node, log_index index, const raft_core& core);
+  void check_quorum(node_id node, log_index index, const raft_core& core, const configuration& members);
   [[nodiscard]] static std::string show(version v);
 
   trace& trace_;
@@ -108,6 +143,7 @@ class oracle {
   std::vector<node_id> terms_;                        // leader of each term
   std::vector<committed_place> committed_;            // by index
   std::vector<std::vector<place>> seen_;              // by index: what was ever written there
+  std::map<log_index, configuration> configurations_;  // the committed ones, by index
   std::vector<std::optional<std::uint64_t>> states_;  // by index: hash of the state
 };
 

@@ -65,6 +65,22 @@ struct scenario {
   bool prepare_ahead = true;
   bool maintain = true;  // log::maintain() is called while a log is idle
 
+  // the snapshots
+  std::uint64_t snapshot_entries = 0;  // one is taken each time so many entries were applied; 0: never
+  std::uint64_t tail_entries = 1000;   // kept in the log behind it
+  std::size_t cached_bytes = std::size_t{64} << 20;  // of entries kept in memory
+  std::size_t piece_bytes = std::size_t{256} << 10;
+  std::size_t piece_window = 4;
+  std::size_t transfer_bytes_per_tick = 0;
+  std::uint64_t snapshot_sync_bytes = 4 << 20;
+  unsigned round_trips = 50;  // of 1,000 snapshots, how many are loaded and saved again at once
+
+  // the members
+  unsigned spares = 0;       // nodes that aren't founders
+  micros churn_interval = 0;  // between two acts of the administrator, on average; 0: there is none
+  std::uint64_t promotion_lag = 256;
+  std::uint32_t priority_check_ticks = 0;
+
   // the clients
   unsigned clients = 3;
   unsigned keys = 4;

@@ -62,6 +62,16 @@ enum class counted : std::uint8_t {
   failed_reads,
   busy,
   cancellations,
+  snapshots_taken,
+  snapshots_failed,
+  snapshot_pieces,
+  snapshots_installed,
+  transfers_resumed,
+  round_trips,
+  fetches,
+  releases,
+  voter_changes,
+  joint_changes,
   count_,
 };
 
@@ -130,7 +140,17 @@ class statistics {
                                          "local_reads",
                                          "failed_reads",
                                          "busy",
-                                         "cancellations"};
+                                         "cancellations",
+                                         "snapshots_taken",
+                                         "snapshots_failed",
+                                         "snapshot_pieces",
+                                         "snapshots_installed",
+                                         "transfers_resumed",
+                                         "round_trips",
+                                         "fetches",
+                                         "releases",
+                                         "voter_changes",
+                                         "joint_changes"};
     return names[i];
   }
   [[nodiscard]] std::uint64_t value(std::size_t i) const noexcept { return values_[i]; }

@@ -42,6 +42,17 @@ enum class step : std::uint8_t {
   called,
   answered,
   failed,
+  snapshot_begun,
+  snapshot_taken,
+  piece,
+  installed,
+  fetched,
+  members,
+  change,
+  change_ended,
+  event,
+  wiped,
+  refused,
 };
 
 // One thing that happened at a node. What a, b and c mean depends on the step; see describe().

@@ -21,13 +21,16 @@ enum class invariant : int {
   commit_soundness = 7,       // committed: of the leader's own term and durable on a quorum
   committed_immutable = 8,    // a committed entry never changes and is never truncated
   never_backwards = 9,        // term, commit and applied index of a running node
-  bounds = 10,                // first <= applied <= commit <= last
+  bounds = 10,                // first <= snapshot <= applied <= commit <= last
   state_machine_safety = 11,  // every node has the same state at the same applied index
+  snapshot_is_replay = 12,    // a snapshot, loaded, is the state at its place; save, load, save is the same
+  configuration_safety = 13,  // one change at a time; majorities of consecutive configurations meet
   linearizable = 14,          // operations take effect between their call and their answer
   read_your_writes = 15,      // a read is as fresh as the version it was given
   exactly_once = 16,          // no write happens twice, none that was refused happens
   no_lost_acknowledgement = 20,
-  liveness = 21,     // a healed quorum elects, writes and reads; healed nodes converge
+  liveness = 21,        // a healed quorum elects, writes and reads; healed nodes converge
+  bounded_memory = 22,  // the log in memory and on disk, sessions and uploads stay within their limits
   determinism = 23,  // the same seed gives the same run
 };
 
@@ -54,9 +57,13 @@ enum class invariant : int {
     case invariant::never_backwards:
       return "term, commit and applied never go back";
     case invariant::bounds:
-      return "first <= applied <= commit <= last";
+      return "first <= snapshot <= applied <= commit <= last";
     case invariant::state_machine_safety:
       return "state machine safety";
+    case invariant::snapshot_is_replay:
+      return "a snapshot equals the replay";
+    case invariant::configuration_safety:
+      return "configuration safety";
     case invariant::linearizable:
       return "linearizable operations";
     case invariant::read_your_writes:
@@ -67,6 +74,8 @@ enum class invariant : int {
       return "no lost acknowledgement";
     case invariant::liveness:
       return "liveness";
+    case invariant::bounded_memory:
+      return "bounded memory";
     case invariant::determinism:
       return "determinism";
   }

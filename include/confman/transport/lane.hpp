@@ -26,7 +26,7 @@ using per_lane = std::array<T, lane_count>;
 }
 
 // What a sender may have queued in the bulk lane to one peer unless an option says otherwise, in bytes.
-inline constexpr std::size_t default_max_bulk_bytes = std::size_t{2} << 20;
+inline constexpr std::size_t default_max_bulk_bytes = std::size_t{8} << 20;
 
 // Raft stands any order (paper, 5.5), so this is about waiting only. Appends of any size are one lane: a
 // small one that passed a large one would be rejected and sent again. A commit notice says nothing before

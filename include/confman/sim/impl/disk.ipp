@@ -361,4 +361,14 @@ CONFMAN_DECL void disk::copy_durable_to(disk& other) const {
   other.power_off(survival::none);
 }
 
+CONFMAN_DECL void disk::wipe() {
+  inodes_.assign(1, inode());
+  names_.clear();
+  durable_names_.clear();
+  changes_.clear();
+  directories_.clear();
+  error_armed_ = false;
+  rotten_inode_ = 0;
+}
+
 }  // namespace confman::sim

@@ -28,7 +28,7 @@ CONFMAN_DECL log_options node::options_of_log() const {
   o.cluster = detail::simulated_cluster;
   o.node = id_;
   o.group = group_id(1);
-  o.fresh_incarnation = incarnation_id(0xA000 + id_.value());
+  o.fresh_incarnation = incarnation();
   o.segment_bytes = world_.plan.segment_bytes;
   o.recycled_segments = world_.plan.recycled_segments;
   o.prepare_ahead = world_.plan.prepare_ahead;
@@ -52,11 +52,37 @@ CONFMAN_DECL group_options node::options_of_group(const recovered_log& found) co
   o.raft.max_apply_entries = plan.max_apply_entries;
   o.raft.max_uncommitted_entries = plan.max_uncommitted_entries;
   o.max_waiting = 64;
+  o.raft.max_cached_bytes = plan.cached_bytes;
+  o.raft.promotion_lag = plan.promotion_lag;
+  o.raft.priority_check_ticks = plan.priority_check_ticks;
+  o.snapshots.log_entries = plan.snapshot_entries == 0 ? ~std::uint64_t{0} : plan.snapshot_entries;
+  o.snapshots.log_bytes = ~std::uint64_t{0};
+  o.snapshots.tail_entries = plan.tail_entries;
+  o.snapshots.tail_bytes = ~std::uint64_t{0};
+  o.snapshots.transfer.piece_bytes = plan.piece_bytes;
+  o.snapshots.transfer.window = plan.piece_window;
+  o.snapshots.transfer.bytes_per_tick = plan.transfer_bytes_per_tick;
+  o.snapshots.transfer.retry = plan.election_ticks;
+  o.snapshots.transfer.give_up = 10 * plan.election_ticks;
+  if (joins_) {
+    o.join.contacts = contacts_;
+    o.join.request.as_learner = as_learner_;
+    o.join.request.priority = priority_;
+  }
+  return o;
+}
+
+CONFMAN_DECL snapshot_options node::options_of_snapshots() const {
+  snapshot_options o;
+  o.cluster = detail::simulated_cluster;
+  o.group = group_id(1);
+  o.sync_bytes = world_.plan.snapshot_sync_bytes;
   return o;
 }
 
 CONFMAN_DECL configuration node::bootstrap() const {
   configuration members;
+  if (joins_) return members;
   for (unsigned i = 1; i <= world_.plan.nodes; ++i) members.incoming.push_back({node_id(i), {}});
   return members;
 }
@@ -75,17 +101,55 @@ CONFMAN_DECL bool node::start() {
                     "node " + std::to_string(id_.value()) +
                         " can't open its log after a loss of power: " + opened.error().what);
   }
-  world_.judge.on_recovered(id_, found, false);
   log_.emplace(std::move(*opened));
   map_.emplace(history_limits{});
+  std::optional<snapshot_file> newest;
+  if (!open_snapshots(found, newest)) return false;
+  world_.judge.on_recovered(id_, found, false, disk_.rotten());
   published_ = log_index{};
   const group_options options = options_of_group(found);
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
-                 static_cast<group_observer&>(*this));
+                 static_cast<group_observer&>(*this), newest);
   world_.judge.on_start(id_, core());
+  note_published();
   schedule(event_kind::tick, dice_.below(tick_length_) + 1);
   pump();
   return !dead();
+}
+
+// As the runtime does it: the newest snapshot is loaded, and what was released must be in it.
+CONFMAN_DECL bool node::open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest) {
+  const auto refuse = [this](const failure& why) {
+    if (fuse_.blown()) return false;
+    failed_ = true;
+    if (disk_.counted().errors != errors_before_ || disk_.rotten()) return false;
+    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
+                                            " can't open its snapshots after a loss of power: " + why.what);
+  };
+  const std::shared_ptr<disk> system(std::shared_ptr<void>(), &disk_);
+  auto opened =
+      snapshot_worker<disk>::open(system, detail::data_directory, options_of_snapshots(), never_cancelled_);
+  if (!opened) return refuse(opened.error());
+  worker_ = std::move(*opened);
+  auto loaded = worker_->load_newest();
+  if (!loaded) return refuse(loaded.error());
+  if (*loaded) {
+    found.snapshot = (*loaded)->meta;
+    newest = (*loaded)->file;
+    map_->adopt(std::move((*loaded)->map));
+  } else if (found.base.index) {
+    for (const failure& why : worker_->store().damaged()) return refuse(why);
+  }
+  if (const failure bad = check_recovered(found)) return refuse(bad);
+  return !fuse_.blown();
+}
+
+CONFMAN_DECL void node::wipe(bool joins) {
+  ++wipes_;
+  joins_ = joins;
+  disk_.wipe();
+  world_.log.note(step::wiped, id_, wipes_);
+  world_.judge.on_wiped(id_);
 }
 
 CONFMAN_DECL void node::stop() {
@@ -96,6 +160,9 @@ CONFMAN_DECL void node::stop() {
 CONFMAN_DECL void node::crash(survival mode) {
   world_.log.note(step::crash, id_, static_cast<std::uint64_t>(mode));
   group_.reset();
+  fetches_.clear();
+  jobs_.clear();
+  worker_.reset();
   map_.reset();
   log_.reset();
   disk_.power_off(mode);
@@ -152,6 +219,11 @@ CONFMAN_DECL void node::submit(read_operation& operation) {
   after_input();
 }
 
+CONFMAN_DECL void node::submit(cluster_operation& operation) {
+  group_->submit(operation);
+  after_input();
+}
+
 // The runtime takes what is in its queue and then pumps once.
 CONFMAN_DECL void node::after_input() {
   if (dead()) return;
@@ -167,19 +239,22 @@ CONFMAN_DECL void node::pump() {
   const bool more = group_->pump();
   if (dead()) return;
   world_.judge.on_step(id_, core());
-  if (core().applied() != published_) {
-    published_ = core().applied();
-    const read_guard state = map_->read();
-    if (state.revision() != published_.value())
-      world_.log.fail(invariant::state_machine_safety,
-                      "node " + std::to_string(id_.value()) + " has published " +
-                          std::to_string(state.revision()) + " and applied " +
-                          std::to_string(published_.value()));
-    world_.judge.on_published(id_, published_, state.state_hash());
-  }
+  note_published();
   if (!more) return;
   pump_scheduled_ = true;
   schedule(event_kind::pump, 1);
+}
+
+CONFMAN_DECL void node::note_published() {
+  if (core().applied() == published_) return;
+  published_ = core().applied();
+  const read_guard state = map_->read();
+  if (state.revision() != published_.value())
+    world_.log.fail(invariant::state_machine_safety, "node " + std::to_string(id_.value()) +
+                                                         " has published " +
+                                                         std::to_string(state.revision()) + " and applied " +
+                                                         std::to_string(published_.value()));
+  world_.judge.on_published(id_, published_, state.replica_hash());
 }
 
 // --- effects
@@ -202,6 +277,106 @@ CONFMAN_DECL void node::write(write_batch&& batch) {
   writing_ = std::move(batch);
   writing_now_ = true;
   schedule(event_kind::append, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
+}
+
+CONFMAN_DECL void node::fetch(const entry_fetch& what) {
+  if (dead()) return;
+  fetches_.push_back({what, {}});
+  schedule(event_kind::fetch, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
+}
+
+CONFMAN_DECL void node::take_snapshot(map_capture&& state, const snapshot_meta& meta) {
+  if (dead()) return;
+  world_.log.note(step::snapshot_begun, id_, meta.at.index.value());
+  world_.judge.on_captured(id_, meta, state.replica_hash());
+  if (dice_.chance(world_.plan.round_trips)) check_round_trip(state);
+  add_job(take_job{std::move(state), meta, {}});
+}
+
+CONFMAN_DECL void node::add_job(job&& what) {
+  if (dead()) return;
+  jobs_.push_back(std::move(what));
+  if (jobs_.size() == 1)
+    schedule(event_kind::work, world_.plan.append_time + dice_.below(world_.plan.sync_time + 1));
+}
+
+// Save, load, save: the same bytes, and the same state.
+CONFMAN_DECL void node::check_round_trip(const map_capture& state) {
+  const auto save = [](const map_capture& what, auto&& each) {
+    snapshot_encoder encoder(what);
+    std::string block;
+    while (encoder.next(block)) each(block);
+  };
+  std::string first, second;
+  snapshot_loader loader;
+  failure bad;
+  save(state, [&](const std::string& block) {
+    first += block;
+    if (!bad) bad = loader.feed(block);
+  });
+  result<loaded_map> loaded = bad ? result<loaded_map>(bad) : loader.finish();
+  if (!loaded)
+    world_.log.fail(invariant::snapshot_is_replay,
+                    "node " + std::to_string(id_.value()) + " makes a snapshot at " +
+                        std::to_string(state.at().index.value()) + " that can't be loaded: " +
+                        loaded.error().what);
+  map_state copy{history_limits{}};
+  copy.adopt(std::move(*loaded));
+  const map_capture again = copy.capture();
+  save(again, [&](const std::string& block) { second += block; });
+  world_.counts.add(counted::round_trips);
+  if (first != second || state.replica_hash() != again.replica_hash())
+    world_.log.fail(invariant::snapshot_is_replay,
+                    "node " + std::to_string(id_.value()) + ": the snapshot at " +
+                        std::to_string(state.at().index.value()) +
+                        ", loaded and saved again, has other bytes or another state");
+}
+
+CONFMAN_DECL void node::do_job() {
+  if (auto* take = std::get_if<take_job>(&jobs_.front())) {
+    take->outcome.emplace(worker_->take(std::move(take->state), take->meta));
+    if (*take->outcome && !fuse_.blown()) {
+      world_.judge.on_snapshot_durable(id_, take->meta);
+      if (dice_.chance(30)) check_shadow();
+    }
+  } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
+    read->outcome.emplace(worker_->read(read->what));
+  } else {
+    auto& receive = std::get<receive_job>(jobs_.front());
+    receive.outcome.emplace(worker_->receive(receive.piece));
+    const auto& outcome = *receive.outcome;
+    if (outcome && outcome->written.next > receive.piece.offset + receive.piece.bytes.size())
+      world_.counts.add(counted::transfers_resumed);
+    if (outcome && outcome->loaded && !fuse_.blown()) {
+      world_.judge.on_snapshot_durable(id_, outcome->loaded->meta);
+      if (dice_.chance(200)) check_shadow();
+    }
+  }
+  schedule(event_kind::worked, dice_.below(world_.plan.append_time + 1));
+}
+
+CONFMAN_DECL void node::finish_job() {
+  job done = std::move(jobs_.front());
+  jobs_.pop_front();
+  if (!jobs_.empty()) schedule(event_kind::work, world_.plan.append_time);
+  if (auto* take = std::get_if<take_job>(&done)) {
+    const std::error_code code = *take->outcome ? std::error_code() : take->outcome->error().code;
+    world_.log.note(step::snapshot_taken, id_, take->meta.at.index.value(),
+                    static_cast<std::uint64_t>(code.value()));
+    world_.counts.add(code ? counted::snapshots_failed : counted::snapshots_taken);
+    group_->snapshot_taken(*take->outcome);
+  } else if (auto* read = std::get_if<read_job>(&done)) {
+    group_->snapshot_read_done(read->what, std::move(*read->outcome));
+  } else {
+    auto& receive = std::get<receive_job>(done);
+    const auto& outcome = *receive.outcome;
+    world_.log.note(step::piece, id_, receive.piece.file.at.index.value(),
+                    outcome ? outcome->written.next : 0,
+                    outcome ? 0 : static_cast<std::uint64_t>(outcome.error().code.value()));
+    world_.counts.add(counted::snapshot_pieces);
+    group_->snapshot_received(receive.piece.from, std::move(*receive.outcome));
+  }
+  after_input();
 }
 
 CONFMAN_DECL void node::on_applied(const entry& e, const apply_result& result) {
@@ -242,6 +417,31 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
       after_input();
       break;
     }
+    case event_kind::fetch: {
+      for (fetch_job& f : fetches_) {
+        if (f.outcome) continue;
+        f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
+        break;
+      }
+      schedule(event_kind::fetched, dice_.below(50));
+      break;
+    }
+    case event_kind::fetched: {
+      fetch_job done = std::move(fetches_.front());
+      fetches_.pop_front();
+      world_.log.note(step::fetched, id_, done.what.peer.value(), done.what.from.value(),
+                      *done.outcome ? (*done.outcome)->size() : 0);
+      world_.counts.add(counted::fetches);
+      group_->fetched(done.what, std::move(*done.outcome));
+      after_input();
+      break;
+    }
+    case event_kind::work:
+      do_job();
+      break;
+    case event_kind::worked:
+      finish_job();
+      break;
     default: {
       maintenance_scheduled_ = false;
       if (writing_now_ || write_failure_) break;
@@ -279,7 +479,10 @@ CONFMAN_DECL void node::check_shadow() {
     world_.log.fail(invariant::durable_first,
                     "node " + std::to_string(id_.value()) +
                         ": its platter after a sync is no log: " + opened.error().what);
-  world_.judge.on_recovered(id_, found, true);
+  const auto store =
+      snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
+  if (store && store->newest()) found.snapshot = store->newest()->meta;
+  world_.judge.on_recovered(id_, found, true, disk_.rotten());
 }
 
 // --- reports
@@ -296,8 +499,31 @@ CONFMAN_DECL void node::on_failed(const failure& why) {
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " has failed: " + why.what);
 }
 
+CONFMAN_DECL void node::on_members(const configuration& members) {
+  if (dead()) return;
+  const auto bits = [](const std::vector<member>& list) {
+    std::uint64_t all = 0;
+    for (const member& m : list) all |= std::uint64_t{1} << m.id.value();
+    return all;
+  };
+  world_.log.note(step::members, id_, core().members_at().value(), bits(members.incoming),
+                  bits(members.outgoing));
+}
+
+CONFMAN_DECL void node::on_installed(const snapshot_meta& meta) {
+  if (dead()) return;
+  world_.counts.add(counted::snapshots_installed);
+  world_.log.note(step::installed, id_, meta.at.index.value(), meta.at.term.value());
+}
+
+CONFMAN_DECL void node::on_event(const failure& event) {
+  if (!dead()) world_.log.note(step::event, id_, static_cast<std::uint64_t>(event.code.value()));
+}
+
 CONFMAN_DECL void node::on_refused(node_id by) {
-  if (!dead())
+  if (dead()) return;
+  world_.log.note(step::refused, id_, by.value());
+  if (wipes_ == 0)
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " is refused by node " +
                                             std::to_string(by.value()) + ", with its own disk");
 }

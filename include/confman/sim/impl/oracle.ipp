@@ -53,15 +53,39 @@ CONFMAN_DECL void oracle::on_write(node_id node, const write_batch& batch, const
 
 CONFMAN_DECL void oracle::on_append(node_id node, const write_batch& batch) {
   stage s;
+  const node_account& account = nodes_[node.value()];
+  using detail::text;
   s.truncate_from = batch.truncate_from;
   s.state = batch.state;
+  s.reset = batch.reset;
+  if (batch.release_before) {
+    s.release_before = *batch.release_before;
+    counts_.add(counted::releases);
+    if (*batch.release_before > account.snapshot + 1)
+      trace_.fail(invariant::durable_first, text(node) + " releases its log up to " +
+                                                text(*batch.release_before) +
+                                                ", its durable snapshot ends at " + text(account.snapshot));
+  }
+  if (batch.reset && (batch.reset->at.index > account.snapshot ||
+                      batch.reset->at.index > committed() ||
+                      batch.reset->hash != committed_hash(batch.reset->at.index)))
+    trace_.fail(invariant::durable_first, text(node) + " gives up its log for a snapshot at " +
+                                              show(batch.reset->at) +
+                                              " that isn't durable, or isn't of what was committed");
   s.entries.reserve(batch.entries.size());
   for (const entry& e : batch.entries) s.entries.push_back({e.term, e.hash});
   if (!batch.entries.empty()) s.first = batch.entries.front().index;
   nodes_[node.value()].appended.push_back(std::move(s));
 }
 
-CONFMAN_DECL void oracle::apply(const stage& s, node_account& account) {
+CONFMAN_DECL void oracle::apply(const stage& s, node_account& account) const {
+  if (s.reset) {
+    account.log.clear();
+    for (std::size_t i = 0; i <= s.reset->at.index.value(); ++i)
+      account.log.push_back({committed_[i].term, committed_[i].hash});
+    account.released = s.reset->at.index;
+  }
+  if (s.release_before) account.released = std::max(account.released, s.release_before - 1);
   if (s.truncate_from)
     account.log.resize(std::min<std::size_t>(account.log.size(), s.truncate_from->value()));
   if (!s.entries.empty()) {
@@ -81,12 +105,13 @@ CONFMAN_DECL void oracle::on_synced(node_id node) {
 
 CONFMAN_DECL bool oracle::matches(const node_account& account, const recovered_log& found) {
   if (found.state.term != account.durable.term || found.state.vote != account.durable.vote) return false;
-  if (found.entries.size() + 1 != account.log.size()) return false;
-  return found.entries.empty() ||
-         account.log.back() == place{found.entries.back().term, found.entries.back().hash};
+  if (found.base.index.value() + found.entries.size() + 1 != account.log.size()) return false;
+  if (found.base.index > account.released) return false;
+  if (found.entries.empty()) return account.log.back() == place{found.base.term, found.base_hash};
+  return account.log.back() == place{found.entries.back().term, found.entries.back().hash};
 }
 
-CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found, bool shadow) {
+CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found, bool shadow, bool rotten) {
   using detail::text;
   node_account& account = nodes_[node.value()];
   const std::string synced = "term " + text(account.durable.term) + ", vote " +
@@ -95,7 +120,14 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
   const std::string recovered =
       "term " + text(found.state.term) + ", vote " + std::to_string(found.state.vote.value()) +
       ", last entry " +
-      (found.entries.empty() ? "0:0" : show({found.entries.back().term, found.entries.back().index}));
+      (found.entries.empty() ? show(found.base)
+                             : show({found.entries.back().term, found.entries.back().index}));
+  const log_index snapshot = found.snapshot ? found.snapshot->at.index : log_index{};
+  if (snapshot < account.snapshot && !rotten)
+    trace_.fail(invariant::durable_first, text(node) + " had a durable snapshot at " +
+                                              text(account.snapshot) + ", now its newest one is at " +
+                                              text(snapshot));
+  if (found.snapshot) check_snapshot(node, *found.snapshot);
   if (shadow) {
     if (!matches(account, found))
       trace_.fail(invariant::durable_first, text(node) + " has synced " + synced +
@@ -121,13 +153,48 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
                                                 " after boot " + std::to_string(account.boot));
   if (account.incarnation && account.incarnation != found.incarnation)
     trace_.fail(invariant::durable_first, text(node) + " has lost its incarnation");
+  account.snapshot = snapshot;
   account.boot = found.boot;
   account.incarnation = found.incarnation;
   trace_.note(step::recovered, node, found.state.term.value(), found.state.vote.value(),
               found.entries.size());
 }
 
+CONFMAN_DECL void oracle::on_snapshot_durable(node_id node, const snapshot_meta& meta) {
+  check_snapshot(node, meta);
+  log_index& newest = nodes_[node.value()].snapshot;
+  newest = std::max(newest, meta.at.index);
+}
+
+// A snapshot is of what was committed, and says which configuration was in force there.
+CONFMAN_DECL void oracle::check_snapshot(node_id node, const snapshot_meta& meta) {
+  using detail::text;
+  if (meta.at.index > committed() || committed_hash(meta.at.index) != meta.hash ||
+      committed_term(meta.at.index) != meta.at.term)
+    trace_.fail(invariant::committed_immutable, text(node) + " has a snapshot at " + show(meta.at) +
+                                                    ", which is not what was committed");
+  const auto after = configurations_.upper_bound(meta.at.index);
+  if (after == configurations_.begin() ? meta.members_at != log_index{}
+                                       : std::prev(after)->first != meta.members_at ||
+                                             std::prev(after)->second != meta.members)
+    trace_.fail(invariant::configuration_safety,
+                text(node) + " has a snapshot at " + show(meta.at) + " with the configuration of " +
+                    text(meta.members_at) + ", which isn't the one that was committed last by then");
+}
+
+CONFMAN_DECL void oracle::on_wiped(node_id node) {
+  node_account fresh;
+  fresh.boot = 0;
+  nodes_[node.value()] = std::move(fresh);
+}
+
 // --- nodes
+
+// What a node's log has at a place; below what it keeps, what everybody has there.
+CONFMAN_DECL std::optional<chain_hash> oracle::hash_at(const raft_core& core, log_index i) const {
+  if (i < core.log().base().index && i <= committed()) return committed_hash(i);
+  return core.log().hash_at(i);
+}
 
 CONFMAN_DECL void oracle::on_start(node_id node, const raft_core& core) {
   using detail::text;
@@ -136,6 +203,8 @@ CONFMAN_DECL void oracle::on_start(node_id node, const raft_core& core) {
   account.applied = core.applied();
   account.commit = core.commit();
   account.leads = term_t{};
+  account.members = core.members();
+  account.members_at = core.members_at();
   const log_index commit = core.commit();
   if (commit >= log_index(committed_.size()) || core.log().hash_at(commit) != committed_hash(commit))
     trace_.fail(invariant::committed_immutable, text(node) + " starts with commit index " + text(commit) +
@@ -144,6 +213,7 @@ CONFMAN_DECL void oracle::on_start(node_id node, const raft_core& core) {
 
 CONFMAN_DECL bool oracle::on_platter(node_id node, log_index index, chain_hash hash) const {
   const node_account& account = nodes_[node.value()];
+  if (index <= account.snapshot && index <= committed()) return committed_hash(index) == hash;
   return index.value() < account.log.size() && account.log[index.value()].hash == hash;
 }
 
@@ -182,7 +252,7 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
   }
   const auto* ok = std::get_if<append_ok>(&m.body);
   if (!ok) return;
-  const std::optional<chain_hash> hash = core.log().hash_at(ok->match);
+  const std::optional<chain_hash> hash = hash_at(core, ok->match);
   if (account.durable.term < m.term || !hash || !on_platter(node, ok->match, *hash))
     trace_.fail(invariant::durable_first,
                 text(node) + " acknowledges entries up to " + text(ok->match) + " in term " + text(m.term) +
@@ -195,8 +265,9 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
 CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
   using detail::text;
   const progress* peer = core.progress_of(from);
+  if (peer && peer->incarnation && nodes_[from.value()].incarnation != peer->incarnation) return;  // wiped
   if (!peer || nodes_[from.value()].durable.term > core.term()) return;
-  const std::optional<chain_hash> hash = core.log().hash_at(peer->match);
+  const std::optional<chain_hash> hash = hash_at(core, peer->match);
   if (hash && on_platter(from, peer->match, *hash)) return;
   const node_account& account = nodes_[from.value()];
   trace_.fail(invariant::durable_first,
@@ -213,13 +284,14 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
                                                 text(account.commit) + ", applied " + text(account.applied) +
                                                 "; now term " + text(core.term()) + ", commit " +
                                                 text(core.commit()) + ", applied " + text(core.applied()));
-  if (core.log().hash_at(account.commit) != committed_hash(account.commit))
+  if (hash_at(core, account.commit) != committed_hash(account.commit))
     trace_.fail(invariant::committed_immutable,
                 text(node) + " has lost or changed an entry at or before its commit " + "index " +
                     text(account.commit) + "; its log ends with " + show(core.log().last()));
   account.term = core.term();
   account.applied = core.applied();
-  if (core.applied() + 1 < core.log().first_index() || core.applied() > core.commit() ||
+  if (core.applied() + 1 < core.log().first_index() ||
+      (core.snapshot() && core.snapshot()->at.index > core.applied()) || core.applied() > core.commit() ||
       core.commit() > core.log().last_index() || core.stable() > core.log().last_index())
     trace_.fail(invariant::bounds, text(node) + ": first " + text(core.log().first_index()) + ", applied " +
                                        text(core.applied()) + ", commit " + text(core.commit()) + ", last " +
@@ -232,6 +304,80 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
     check_committed(node, account.commit + 1, core);
     account.commit = core.commit();
   }
+  check_members(node, account, core);
+  check_memory(node, core);
+}
+
+// At most one uncommitted change; none before the leader's own term has committed; and whoever can be
+// elected or can commit by the next configuration must ask somebody of the one before.
+CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, const raft_core& core) {
+  using detail::text;
+  if (core.members_at() == account.members_at && core.members() == account.members) return;
+  const configuration before = std::exchange(account.members, core.members());
+  const log_index before_at = std::exchange(account.members_at, core.members_at());
+  if (core.role() != role::leader || core.members_at() <= before_at) return;
+  const auto voters = [](const std::vector<member>& list) {
+    std::vector<node_id> ids;
+    for (const member& m : list) ids.push_back(m.id);
+    return ids;
+  };
+  const auto same = [&](const configuration& c) {
+    return voters(c.incoming) == voters(core.members().incoming) &&
+           voters(c.outgoing) == voters(core.members().outgoing);
+  };
+  if (same(before)) return;  // a binding, an address, a learner
+  counts_.add(counted::voter_changes);
+  if (core.members().joint()) counts_.add(counted::joint_changes);
+  if (before_at > core.commit())
+    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters at " +
+                                                     text(core.members_at()) + " while that at " +
+                                                     text(before_at) + " isn't committed");
+  if (core.log().term_at(core.commit()) != core.term())
+    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters in term " +
+                                                     text(core.term()) +
+                                                     ", of which nothing is committed yet");
+  if (!majorities_meet(before, core.members()))
+    trace_.fail(invariant::configuration_safety, text(node) + ": majorities of the configurations at " +
+                                                     text(before_at) + " and " + text(core.members_at()) +
+                                                     " need not meet");
+}
+
+// Each pair of deciding sets, by trying all subsets of the voters of both.
+CONFMAN_DECL bool oracle::majorities_meet(const configuration& a, const configuration& b) {
+  std::vector<node_id> all;
+  for (const configuration* c : {&a, &b})
+    for (const auto* list : {&c->incoming, &c->outgoing})
+      for (const member& m : *list)
+        if (std::find(all.begin(), all.end(), m.id) == all.end()) all.push_back(m.id);
+  const auto decides = [&](const configuration& c, std::uint32_t set) {
+    for (const auto* list : {&c.incoming, &c.outgoing}) {
+      std::size_t in = 0;
+      for (const member& m : *list)
+        in += set >> (std::find(all.begin(), all.end(), m.id) - all.begin()) & 1;
+      if (!list->empty() && 2 * in <= list->size()) return false;
+    }
+    return true;
+  };
+  // If a set decides in `a`, what is left over must not decide in `b`.
+  const std::uint32_t everybody = (std::uint32_t{1} << all.size()) - 1;
+  for (std::uint32_t set = 0; set <= everybody; ++set)
+    if (decides(a, set) && decides(b, everybody & ~set)) return false;
+  return true;
+}
+
+// What is in memory: what is neither applied nor durable yet, and as much more as the limit allows.
+CONFMAN_DECL void oracle::check_memory(node_id node, const raft_core& core) {
+  using detail::text;
+  const log_view& log = core.log();
+  const log_index needed = std::min(core.applied(), core.stable());
+  if (log.bytes() <= core.options().max_cached_bytes) return;
+  std::size_t bytes = 0;
+  for (log_index i = log.first_index(); i <= needed; ++i) bytes += cost(log.at(i));
+  if (bytes > core.options().max_cached_bytes)
+    trace_.fail(invariant::bounded_memory, text(node) + " keeps " + std::to_string(bytes) +
+                                               " bytes of entries in memory from " +
+                                               text(log.first_index()) + " on, although all up to " +
+                                               text(needed) + " are applied and durable");
 }
 
 CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, const raft_core& core) {
@@ -254,12 +400,12 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
     // What a later term has committed a late winner of an older one may lack.
     log_index known = committed();
     while (known && committed_[known.value()].by >= core.term()) --known;
-    if (core.log().hash_at(known) != committed_hash(known))
+    if (hash_at(core, known) != committed_hash(known))
       trace_.fail(invariant::leader_completeness, text(node) + " leads term " + text(core.term()) +
                                                       " without the committed entry " +
                                                       show({committed_term(known), known}));
   } else if (core.log().last_index() < account.last_as_leader.index ||
-             core.log().hash_at(account.last_as_leader.index) != account.last_hash_as_leader) {
+             hash_at(core, account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
                                                     " and has changed its entry " +
                                                     show(account.last_as_leader));
@@ -275,34 +421,50 @@ CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const ra
     if (core.role() != role::leader)
       trace_.fail(invariant::commit_soundness,
                   text(node) + " has commit index " + text(commit) + ", no leader has");
-    check_quorum(node, commit, core);
+    // By the configuration that was effective when this input came: what follows from the commit may have
+    // changed it already.
+    check_quorum(node, commit, core, nodes_[node.value()].members);
+  }
+  const log_index base = core.log().base().index;
+  if (from <= base) {
+    // An installed snapshot stands for these.
+    if (base > committed() || core.log().hash_at(base) != committed_hash(base))
+      trace_.fail(invariant::committed_immutable, text(node) + " has a log that begins after " + text(base) +
+                                                      ", which is not what was committed there");
+    from = base + 1;
   }
   for (log_index i = from; i <= commit; ++i) {
     const entry& e = core.log().at(i);
     if (i == log_index(committed_.size())) {
       committed_.push_back({e.term, e.hash, core.term()});
       counts_.add(counted::committed);
+      if (e.type == entry_type::configuration)
+        configurations_.emplace(i, *decode_configuration(e.payload.view()));
     } else if (committed_hash(i) != e.hash) {
       trace_.fail(invariant::committed_immutable, text(node) + " commits " + show({e.term, i}) + ", but " +
                                                       show({committed_term(i), i}) +
                                                       " (or another history before it) was committed there");
     }
   }
-  trace_.note(step::committed, node, commit.value(), core.log().at(commit).term.value());
+  trace_.note(step::committed, node, commit.value(), committed_term(commit).value());
 }
 
 // Paper, 5.4.2: only entries of the leader's own term are committed by counting, and each counted copy is
 // durable.
-CONFMAN_DECL void oracle::check_quorum(node_id node, log_index index, const raft_core& core) {
+CONFMAN_DECL void oracle::check_quorum(node_id node, log_index index, const raft_core& core,
+                                       const configuration& members) {
   using detail::text;
   const entry& e = core.log().at(index);
   if (e.term != core.term())
     trace_.fail(invariant::commit_soundness, text(node) + " leads term " + text(core.term()) +
                                                  " and commits by counting " + show({e.term, index}) +
                                                  ", an entry of an earlier term");
-  for (const auto* voters : {&core.members().incoming, &core.members().outgoing}) {
+  for (const auto* voters : {&members.incoming, &members.outgoing}) {
     std::size_t copies = 0;
-    for (const member& m : *voters) copies += on_platter(m.id, index, e.hash) ? 1 : 0;
+    for (const member& m : *voters) {
+      const bool ours = !m.incarnation || m.incarnation == nodes_[m.id.value()].incarnation;
+      copies += ours && on_platter(m.id, index, e.hash) ? 1 : 0;
+    }
     if (!voters->empty() && 2 * copies <= voters->size())
       trace_.fail(invariant::commit_soundness,
                   text(node) + " commits " + show({e.term, index}) + ", which " + std::to_string(copies) +
@@ -319,6 +481,11 @@ CONFMAN_DECL void oracle::on_published(node_id node, log_index index, std::uint6
     trace_.fail(
         invariant::state_machine_safety,
         detail::text(node) + " has another state than others had at applied index " + detail::text(index));
+}
+
+CONFMAN_DECL void oracle::on_captured(node_id node, const snapshot_meta& meta, std::uint64_t state_hash) {
+  check_snapshot(node, meta);
+  on_published(node, meta.at.index, state_hash);
 }
 
 }  // namespace confman::sim

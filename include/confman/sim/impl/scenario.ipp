@@ -44,6 +44,16 @@ inline void draw_disks(scenario& s, dice& d) {
   s.maintain = d.coin();
 }
 
+inline void draw_snapshots(scenario& s, dice& d) {
+  if (d.chance(750)) s.snapshot_entries = d.skewed(1, 50);
+  s.tail_entries = d.pick<std::uint64_t>(0, 0, 1, 5, 30);
+  if (d.chance(500)) s.cached_bytes = d.pick<std::size_t>(1, 500, 3000);
+  s.piece_bytes = d.pick<std::size_t>(100, 500, 3000, 100'000);
+  s.piece_window = static_cast<std::size_t>(d.between(1, 4));
+  if (d.chance(200)) s.transfer_bytes_per_tick = s.piece_bytes / d.pick<std::size_t>(1, 3);
+  s.snapshot_sync_bytes = d.pick<std::uint64_t>(1, 1000, 1 << 20);
+}
+
 inline void draw_clients(scenario& s, dice& d) {
   s.clients = static_cast<unsigned>(d.between(1, 6));
   s.keys = static_cast<unsigned>(d.between(1, 8));
@@ -74,6 +84,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   s.fault_interval = timeout * d.pick<micros>(2, 5, 10, 30) / 4;
   s.down_time = timeout * d.pick<micros>(1, 2, 8) / 2;
   s.safety = timeout * d.between(20, 100);
+  detail::draw_snapshots(s, d);
   return s;
 }
 
@@ -106,6 +117,17 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("recycled_segments", recycled_segments);
   add("prepare_ahead", prepare_ahead);
   add("maintain", maintain);
+  add("snapshot_entries", snapshot_entries);
+  add("tail_entries", tail_entries);
+  add("cached_bytes", cached_bytes);
+  add("piece_bytes", piece_bytes);
+  add("piece_window", piece_window);
+  add("transfer_bytes_per_tick", transfer_bytes_per_tick);
+  add("snapshot_sync_bytes", snapshot_sync_bytes);
+  add("spares", spares);
+  add("churn_interval", churn_interval);
+  add("promotion_lag", promotion_lag);
+  add("priority_check_ticks", priority_check_ticks);
   add("clients", clients);
   add("keys", keys);
   add("think_time", think_time);

@@ -45,13 +45,26 @@ inline constexpr step_words words_of_step[] = {
     {"call", "operation", "kind", "key"},
     {"answer", "operation", "error", "index"},
     {"fail", "error", nullptr, nullptr},
+    {"snapshot begins", "index", nullptr, nullptr},
+    {"snapshot taken", "index", "error", nullptr},
+    {"receives piece", "index", "next", "error"},
+    {"snapshot installed", "index", "term", nullptr},
+    {"reads entries", "peer_node", "from", "count"},
+    {"members", "at", "voters_bits", "outgoing_bits"},
+    {"change", "kind", "target", "number"},
+    {"change ends", "number", "error", nullptr},
+    {"event", "error", nullptr, nullptr},
+    {"disk wiped", "bound", nullptr, nullptr},
+    {"refused", "by", nullptr, nullptr},
 };
 
 inline constexpr const char* names_of_messages[] = {
     "pre_vote_request",   "pre_vote_response", "vote_request",       "vote_response",
     "append_request",     "append_ok",         "append_reject",      "heartbeat",
     "heartbeat_response", "commit_notice",     "read_index_request", "read_index_response",
-    "stale_term",         "refused",           "forward_request",    "forward_response"};
+    "stale_term",         "refused",           "forward_request",    "forward_response",
+    "timeout_now",        "snapshot_piece",    "snapshot_response",  "join_request",
+    "join_response"};
 
 struct message_digest {
   std::uint64_t operator()(const pre_vote_request& b) const noexcept { return b.last.index.value(); }
@@ -72,6 +85,17 @@ struct message_digest {
   std::uint64_t operator()(const refused& b) const noexcept { return b.bound.value(); }
   std::uint64_t operator()(const forward_request& b) const noexcept { return b.request; }
   std::uint64_t operator()(const forward_response& b) const noexcept { return b.request; }
+  std::uint64_t operator()(const timeout_now&) const noexcept { return 0; }
+  std::uint64_t operator()(const snapshot_piece& b) const noexcept {
+    return b.at.index.value() << 48 | (b.offset & 0xffffff) << 24 | (b.total & 0xffffff);
+  }
+  std::uint64_t operator()(const snapshot_piece_response& b) const noexcept {
+    return b.at.index.value() << 48 | (b.next & 0xffffff) << 24 | (b.installed ? 1u : 0u);
+  }
+  std::uint64_t operator()(const join_request& b) const noexcept { return b.as_learner ? 1 : 0; }
+  std::uint64_t operator()(const join_response& b) const noexcept {
+    return static_cast<std::uint64_t>(b.status) << 24 | b.code;
+  }
 };
 
 }  // namespace detail

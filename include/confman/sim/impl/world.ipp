@@ -7,8 +7,8 @@
 namespace confman::sim {
 
 CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + 1) {
-  for (unsigned i = 1; i <= plan.nodes; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
+    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1) {
+  for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
 
 // The groups still know calls that wait, so they go first.
@@ -19,8 +19,8 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
-  for (const auto& n : nodes_)
-    if (!n->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
+  for (unsigned i = 0; i < plan.nodes; ++i)
+    if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
   if (plan.faults != 0)
@@ -257,7 +257,7 @@ CONFMAN_DECL void world::converge() {
   for (const auto& n : nodes_)
     if (n->map().read().state_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
-  shared_.clients.finish([&core](log_index i) -> const entry& { return core.log().at(i); });
+  shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 
 }  // namespace confman::sim
