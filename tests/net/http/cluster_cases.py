@@ -267,3 +267,18 @@ def learners_are_promoted_and_demoted_and_several_change_at_once(c):
     change(c, "POST", "/v1/members?remove=4&remove=5&priority=1,1")
     equal(sorted(c.ask(c.leader(), "GET", "/v1/members").json()["members"]), ["1", "2", "3"], "the members")
     c.kill(4)
+
+
+@case
+def a_wiped_member_is_refused_until_its_id_is_removed(c):
+    at = c.ask(1, "PUT", "/v1/kv/wiped", b"kept").version
+    c.kill(3)
+    c.start(3, directory="3-empty")
+    eventually(lambda: "directory" in c.log_of(3), "node 3 is told why it can't take part")
+    c.ask(3, "GET", "/readyz").expect_problem(503, "not_ready")
+    change(c, "DELETE", "/v1/members/3")
+    c.kill(3)
+    c.start(3, "--join", members=(1, 3), directory="3-empty-again")
+    c.wait_ready(3)
+    eventually(lambda: kind(c, 3) == "voter", "node 3 is a voter again")
+    equal(c.ask(3, "GET", f"/v1/kv/wiped?at_least={at}").expect(200).body, b"kept", "at the wiped member")
