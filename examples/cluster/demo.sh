@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Shows confman at work: three processes on this machine, a real configuration tree, a leader killed, nothing
-# lost.
+# lost; a fourth member that joins, a leader that is replaced, a snapshot, a value of 100 MiB.
 #
 #   examples/cluster/demo.sh              on a bare Debian 12 this is all it takes
 #   examples/cluster/demo.sh --keep       leaves the cluster running, with the curl lines to try
@@ -37,7 +37,7 @@ work=
 step="preparing"
 pids=()        # by node id
 helpers=()     # other processes in the background
-ports=()       # peers 0 to 2, HTTP 3 to 5
+ports=()       # peers 0 to 3, HTTP 4 to 7
 nodes=(1 2 3)
 
 say() {
@@ -133,22 +133,24 @@ make_work_directory() {
 
 # --- the cluster ---
 
-http() { echo "127.0.0.1:${ports[$1 + 2]}"; }  # node id
+http() { echo "127.0.0.1:${ports[$1 + 3]}"; }  # node id
 
-peer_list() {  # offset into ports
-  local id list=
-  for id in "${nodes[@]}"; do list+=${list:+,}$id=127.0.0.1:${ports[$id - 1 + $1]}; done
+address_list() {  # offset into ports, node id...
+  local id list='' offset=$1
+  shift
+  for id in "$@"; do list+=${list:+,}$id=127.0.0.1:${ports[$id - 1 + offset]}; done
   echo "$list"
 }
 
 # What is started so dies with this script, even if that is killed.
 tied=(setpriv --pdeathsig TERM)
 
-start_node() {  # id
-  local id=$1 launch=()
+start_node() {  # id [flags of a node that joins, with its own --members]
+  local id=$1 launch=() how=(--members "$(address_list 0 1 2 3)")
+  if [ $# -gt 1 ]; then how=("${@:2}"); fi
   if [ "$keep" = no ]; then launch=("${tied[@]}"); fi
-  "${launch[@]}" "$bin/confmand" --id "$id" --members "$(peer_list 0)" --http "$(http "$id")" \
-    --http-peers "$(peer_list 3)" --directory "$work/data/$id" --cluster "$cluster" \
+  "${launch[@]}" "$bin/confmand" --id "$id" "${how[@]}" --http "$(http "$id")" \
+    --http-peers "$(address_list 4 1 2 3 4)" --directory "$work/data/$id" --cluster "$cluster" \
     </dev/null >>"$work/node$id.log" 2>&1 &
   pids[id]=$!
 }
@@ -174,7 +176,7 @@ wait_ready() {  # id
 start_cluster() {
   local try id status
   for try in 1 2 3 4 5; do
-    read -ra ports <<<"$("$bin/confman_load" ports --count 6)"
+    read -ra ports <<<"$("$bin/confman_load" ports --count 8)"
     cluster=demo-$$-$try-$RANDOM
     rm -rf "$work/data"
     for id in "${nodes[@]}"; do start_node "$id"; done
@@ -206,7 +208,7 @@ leader() {  # as node $1 sees it; waits until it sees one
 
 follower() {
   local id lead
-  lead=$(leader 1)
+  lead=$(leader "${nodes[0]}")
   for id in "${nodes[@]}"; do
     if [ "$id" != "$lead" ]; then
       echo "$id"
@@ -215,7 +217,11 @@ follower() {
   done
 }
 
-all_http() { echo "$(http 1),$(http 2),$(http 3)"; }
+all_http() {
+  local id list=
+  for id in "${nodes[@]}"; do list+=${list:+,}$(http "$id"); done
+  echo "$list"
+}
 
 load() { timeout --kill-after=5 100 "$bin/confman_load" "$@"; }
 
@@ -322,6 +328,84 @@ check_writes_everywhere() {
   return "$status"
 }
 
+members_of() { ask -f "http://$(http "$1")/v1/members"; }  # as node $1 sees them
+
+wait_for_voter() {  # id
+  local i
+  for ((i = 0; i < 200; ++i)); do
+    if members_of "${nodes[0]}" | grep -q "\"$1\":{[^}]*\"kind\":\"voter\""; then return; fi
+    sleep 0.05
+  done
+  echo "error: node $1 did not become a voter" >&2
+  return 1
+}
+
+join_a_fourth() {
+  local contact started_us
+  contact=$(follower)
+  started_us=$(now_us)
+  start_node 4 --join --members "$(address_list 0 "$contact" 4)"
+  wait_ready 4
+  wait_for_voter 4
+  join_ms=$((($(now_us) - started_us) / 1000))
+  nodes=(1 2 3 4)
+  echo "node 4 asked node $contact, a follower, and was a voter $join_ms ms after its process began"
+  load verify --corpus "$work/corpus" --http "$(http 4)" --at-least "$(value_of token "$work/load")" \
+    >"$work/verify4"
+  echo "node 4: $(value_of verified "$work/verify4") values, $(value_of different "$work/verify4") different"
+  load equal --http "$(all_http)" >"$work/equal4"
+  sed '/^equal=/d; s/^/   /' "$work/equal4"
+}
+
+replace_the_leader() {
+  local old via started_us id rest=()
+  old=$(leader 1)
+  via=$(follower)
+  started_us=$(now_us)
+  echo "curl -L -X POST 'http://$(http "$via")/v1/leader?to=4'   # node $via redirects to node $old"
+  ask -f -L -X POST "http://$(http "$via")/v1/leader?to=4" | sed 's/^/   /'
+  echo "curl -L -X DELETE 'http://$(http "$via")/v1/members/$old'"
+  ask -f -L -o /dev/null -X DELETE "http://$(http "$via")/v1/members/$old"
+  replace_ms=$((($(now_us) - started_us) / 1000))
+  end_process "${pids[$old]}"
+  for id in "${nodes[@]}"; do
+    if [ "$id" != "$old" ]; then rest+=("$id"); fi
+  done
+  nodes=("${rest[@]}")
+  members_of 4 | sed 's/^/   /'
+  echo "node $old, which led, is removed and ended; node $(leader 4) leads nodes ${nodes[*]}"
+  [ "$(leader 4)" = 4 ]
+}
+
+show_snapshot() {
+  local id
+  for id in "${nodes[@]}"; do
+    echo "node $id: $(ask -f -X POST "http://$(http "$id")/v1/snapshot" | tr -d '\n')," \
+      "$(cat "$work/data/$id"/snapshot-*.snap | wc -c) bytes"
+  done
+}
+
+who_leads() {  # and in which term, as node $1 sees it
+  ask "http://$(http "$1")/v1/status" | sed 's/.*"leader":\([0-9]*\),"term":\([0-9]*\).*/leader \1, term \2/'
+}
+
+put_large_value() {
+  local id started_us token before
+  before=$(who_leads 4)
+  head -c 104857600 /dev/urandom >"$work/large"
+  started_us=$(now_us)
+  token=$(ask -f -o /dev/null -D - -T "$work/large" -X PUT "http://$(http "$(follower)")/v1/kv/demo/large" |
+    tr -d '\r' | sed -n 's/^X-Confman-Version: //p')
+  large_ms=$((($(now_us) - started_us) / 1000))
+  for id in "${nodes[@]}"; do
+    ask -f "http://$(http "$id")/v1/kv/demo/large?at_least=$token" | cmp - "$work/large"
+    echo "node $id has it, byte by byte"
+  done
+  ask -f -o /dev/null -X DELETE "http://$(http 4)/v1/kv/demo/large"
+  echo "before: $before; after: $(who_leads 4)"
+  [ "$before" = "$(who_leads 4)" ]  # no election
+}
+
 sum_of() {  # NAME FILE...
   local name=$1 file total=0
   shift
@@ -346,20 +430,23 @@ print_table() {
     "$(value_of unknown "$work/write_load") ($(value_of unknown_applied "$work/check1"))"
   row "writes refused or not sent" "$(value_of failed "$work/write_load")"
   row "acknowledged writes lost, all nodes" "$(sum_of lost "$work"/check[123])"
+  row "a fourth member: from its start to a voter" "$join_ms ms"
+  row "the leader hands over and is removed" "$replace_ms ms"
+  row "put of a value of 100 MiB" "$large_ms ms"
 }
 
 print_hints() {
   local lead=$1 other=$2
   cat <<END
 
-The cluster is left running: node 1 http://$(http 1), node 2 http://$(http 2), node 3 http://$(http 3)
+The cluster is left running: nodes ${nodes[*]}, http://$(all_http | sed 's|,|, http://|g')
 
   curl -i -X PUT --data-binary 250 http://$(http "$other")/v1/kv/billing/timeout_ms
-  curl -i http://$(http 1)/v1/kv/billing/timeout_ms?consistency=linearizable
+  curl -i http://$(http 4)/v1/kv/billing/timeout_ms?consistency=linearizable
   curl -i -X PUT -H 'If-None-Match: *' --data-binary 1 http://$(http "$lead")/v1/kv/billing/timeout_ms
-  curl -s "http://$(http 2)/v1/kv?prefix=$tree/&limit=3&keys_only=1"
+  curl -s "http://$(http 4)/v1/kv?prefix=$tree/&limit=3&keys_only=1"
   curl -N "http://$(http "$other")/v1/watch?prefix=/billing/"
-  curl -s http://$(http 3)/v1/status
+  curl -s http://$(http "$other")/v1/status
 
   kill -9 ${pids[$lead]}   # the leader
   kill ${pids[*]}; rm -rf $work   # the end
@@ -394,8 +481,20 @@ kill_leader_under_load
 say "every acknowledged write on every node"
 check_writes_everywhere
 
+say "a fourth member joins"
+join_a_fourth
+
+say "the leader hands over, is removed, and ends"
+replace_the_leader
+
+say "a snapshot on each node"
+show_snapshot
+
+say "a value of 100 MiB through a follower"
+put_large_value
+
 say "result"
 print_table
 echo
 echo "all held, in $((SECONDS - began)) s after the build"
-if [ "$keep" = yes ]; then print_hints "$(leader 1)" "$(follower)"; fi
+if [ "$keep" = yes ]; then print_hints "$(leader 4)" "$(follower)"; fi

@@ -12,8 +12,10 @@ namespace demo {
 
 namespace {
 
-// What the bodies under way may take together: a few of the largest values.
+// What the large bodies under way may take together: a few of the largest values. Small ones are bounded by
+// the number of threads, and never wait for room.
 constexpr std::size_t bodies_at_once = 4;
+constexpr std::size_t small_body = 1 << 20;
 
 // httplib would slice any answer for a Range header, parse bodies that call themselves forms, and match the
 // path by regular expressions that recurse per byte. Here ranges are ignored, as a server may, a value is
@@ -67,14 +69,18 @@ class body_room {
   ~body_room() { taken_ -= mine_; }
 
   [[nodiscard]] bool take(std::size_t bytes) {
-    mine_ += bytes;
-    return taken_.fetch_add(bytes) + bytes <= limit_;
+    asked_ += bytes;
+    if (asked_ <= small_body) return true;
+    const std::size_t more = asked_ - mine_;
+    mine_ = asked_;
+    return taken_.fetch_add(more) + more <= limit_;
   }
 
  private:
   std::atomic<std::size_t>& taken_;
   const std::size_t limit_;
-  std::size_t mine_ = 0;
+  std::size_t asked_ = 0;
+  std::size_t mine_ = 0;  // of taken_
 };
 
 }  // namespace
@@ -180,7 +186,7 @@ void http_api::refuse(const problem& p, const request& req, response& res) const
 void http_api::receive(const request& req, response& res, const httplib::ContentReader& reader) {
   std::string body;
   const std::size_t limit = settings_.map.max_value_bytes;
-  body_room room(body_bytes_, bodies_at_once * std::max<std::size_t>(limit, 1 << 20));
+  body_room room(body_bytes_, bodies_at_once * std::max(limit, small_body));
   bool too_large = false, no_room = false;
   // Without either header there is no body; httplib would wait for the connection's end.
   if (req.has_header("Content-Length") || req.has_header("Transfer-Encoding")) {

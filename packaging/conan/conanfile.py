@@ -15,8 +15,9 @@ class ConfmanConan(ConanFile):
     description = 'A replicated configuration map inside your C++ process, over Raft'
     package_type = 'library'
     settings = 'os', 'arch', 'compiler', 'build_type'
-    options = {'shared': [True, False], 'fPIC': [True, False]}
-    default_options = {'shared': False, 'fPIC': True}
+    # with_zstd: snapshots may be compressed; all members of a cluster need it then.
+    options = {'shared': [True, False], 'fPIC': [True, False], 'with_zstd': [True, False]}
+    default_options = {'shared': False, 'fPIC': True, 'with_zstd': False}
 
     def export_sources(self):
         root = os.path.join(self.recipe_folder, '..', '..')
@@ -27,6 +28,8 @@ class ConfmanConan(ConanFile):
         self.requires('asio/[>=1.22.1 <2]', transitive_headers=True)
         self.requires('cereal/[>=1.3.2 <2]', transitive_headers=True)
         self.requires('fmt/[>=9.1]', transitive_headers=True)
+        if self.options.with_zstd:
+            self.requires('zstd/[>=1.5 <2]', transitive_headers=True)
 
     def validate(self):
         check_min_cppstd(self, 20)
@@ -38,6 +41,7 @@ class ConfmanConan(ConanFile):
         toolchain = CMakeToolchain(self)
         for part in ('TESTS', 'EXAMPLES', 'BENCHMARKS'):
             toolchain.cache_variables[f'CONFMAN_BUILD_{part}'] = False
+        toolchain.cache_variables['CONFMAN_ZSTD'] = 'ON' if self.options.with_zstd else 'OFF'
         toolchain.cache_variables['CONFMAN_WARNINGS_AS_ERRORS'] = False
         toolchain.generate()
         CMakeDeps(self).generate()

@@ -10,4 +10,4 @@ for name in confmand confman_load; do
     exit 2
   fi
 done
-exec timeout --kill-after=5 120 python3 tests/net/http/driver.py "$programs"
+exec timeout --kill-after=5 150 python3 tests/net/http/driver.py "$programs"

@@ -1,5 +1,6 @@
 """Cases about the cluster itself: sessions, large values, snapshots, backups, members, leadership."""
 import os
+import socket
 
 from cluster import MAX_VALUE_BYTES, NODES, equal, eventually, require
 
@@ -54,7 +55,8 @@ def a_session_ends(c):
     c.ask(3, "DELETE", f"/v1/sessions/{session}").expect(200)
     for method in ("POST", "DELETE"):
         c.ask(1, method, f"/v1/sessions/{session}").expect_problem(410, "session_expired")
-    c.ask(1, "PUT", "/v1/kv/once/b", b"x", Idempotency_Key=f"{session}-1").expect_problem(410, "session_expired")
+    late = c.ask(1, "PUT", "/v1/kv/once/b", b"x", Idempotency_Key=f"{session}-1")
+    late.expect_problem(410, "session_expired")
     c.ask(1, "GET", "/v1/kv/once/b?consistency=linearizable").expect_problem(404, "key_not_found")
     short = open_session(c, 1, 1)
 
@@ -67,9 +69,11 @@ def a_session_ends(c):
 @case
 def idempotency_keys_that_are_not_understood_are_refused(c):
     for header in ("1", "1-", "-1", "1-0", "0-1", "1-2-3", "1-2-1-1", "a-1", "1-2x", "1 - 2"):
-        said = c.ask(1, "PUT", "/v1/kv/once/c", b"x", Idempotency_Key=header).expect_problem(400, "bad_request")
+        answer = c.ask(1, "PUT", "/v1/kv/once/c", b"x", Idempotency_Key=header)
+        said = answer.expect_problem(400, "bad_request")
         require("Idempotency-Key" in said["detail"], "a detail without the header's name:", said["detail"])
-    c.ask(1, "PUT", "/v1/kv/once/c", b"x", If_Match="*", Idempotency_Key="1-1").expect_problem(400, "bad_request")
+    both = c.ask(1, "PUT", "/v1/kv/once/c", b"x", If_Match="*", Idempotency_Key="1-1")
+    both.expect_problem(400, "bad_request")
     for ttl in ("0", "604800001", "x", "-1"):
         c.ask(1, "POST", f"/v1/sessions?ttl_ms={ttl}").expect_problem(400, "bad_request")
     c.ask(1, "GET", "/v1/kv/once/c?consistency=linearizable").expect_problem(404, "key_not_found")
@@ -97,6 +101,27 @@ def large_values_go_in_pieces(c):
     equal(c.ask(3, "PUT", "/v1/kv/large/a", other, **once).expect(200).json(), first, "a large put, again")
     require(c.ask(2, "GET", "/v1/kv/large/a?consistency=linearizable").body == other, "the second value")
     c.ask(1, "DELETE", "/v1/kv/large/a").expect(200)
+
+
+@case
+def large_bodies_that_wait_leave_room_for_small_ones(c):
+    head = f"PUT /v1/kv/slow HTTP/1.1\r\nHost: x\r\nContent-Length: {MAX_VALUE_BYTES}\r\n\r\n".encode()
+    slow = [socket.create_connection(("127.0.0.1", c.http[1]), timeout=20) for _ in range(5)]
+    try:
+        for s in slow:
+            s.sendall(head + b"x" * 5000)
+
+        def refused():
+            answer = c.ask(1, "PUT", "/v1/kv/large/b", b"x" * MAX_VALUE_BYTES)
+            return answer if answer.status == 503 else None
+        eventually(refused, "large bodies over the limit are refused").expect_problem(503, "busy")
+        c.ask(1, "PUT", "/v1/kv/slow/small", b"x").expect(201)
+    finally:
+        for s in slow:
+            s.close()
+    c.ask(1, "GET", "/v1/kv/slow?consistency=linearizable").expect_problem(404, "key_not_found")
+    large = b"x" * MAX_VALUE_BYTES
+    eventually(lambda: c.ask(1, "PUT", "/v1/kv/large/b", large).status in (200, 201), "there is room again")
 
 
 @case
@@ -168,9 +193,10 @@ def changes_of_members_that_make_no_sense_are_refused(c):
                            ("DELETE", "/9"), ("POST", "/9/demote")):
         c.ask(lead, method, "/v1/members" + target).expect_problem(404, "not_a_member")
     c.ask(lead, "POST", "/v1/members?remove=1&remove=2&remove=3").expect_problem(409, "last_voter")
-    c.ask(lead, "POST", "/v1/members?remove=1&remove=1").expect_problem(400, "bad_change")
+    c.ask(lead, "POST", "/v1/members?remove=1&demote=1").expect_problem(400, "bad_change")
     c.ask(lead, "POST", "/v1/leader?to=9").expect_problem(404, "not_a_member")
-    for method, target in (("POST", "/v1/members?remove=1"), ("DELETE", "/v1/members/1"), ("POST", "/v1/leader")):
+    for method, target in (("POST", "/v1/members?remove=1"), ("DELETE", "/v1/members/1"),
+                           ("POST", "/v1/leader")):
         c.ask(follower, method, target).expect(307, Location=f"http://127.0.0.1:{c.http[lead]}{target}")
     equal(c.ask(lead, "GET", "/v1/members").json(), before, "the members after refused changes")
 
@@ -241,3 +267,18 @@ def learners_are_promoted_and_demoted_and_several_change_at_once(c):
     change(c, "POST", "/v1/members?remove=4&remove=5&priority=1,1")
     equal(sorted(c.ask(c.leader(), "GET", "/v1/members").json()["members"]), ["1", "2", "3"], "the members")
     c.kill(4)
+
+
+@case
+def a_wiped_member_is_refused_until_its_id_is_removed(c):
+    at = c.ask(1, "PUT", "/v1/kv/wiped", b"kept").version
+    c.kill(3)
+    c.start(3, directory="3-empty")
+    eventually(lambda: "directory" in c.log_of(3), "node 3 is told why it can't take part")
+    c.ask(3, "GET", "/readyz").expect_problem(503, "not_ready")
+    change(c, "DELETE", "/v1/members/3")
+    c.kill(3)
+    c.start(3, "--join", members=(1, 3), directory="3-empty-again")
+    c.wait_ready(3)
+    eventually(lambda: kind(c, 3) == "voter", "node 3 is a voter again")
+    equal(c.ask(3, "GET", f"/v1/kv/wiped?at_least={at}").expect(200).body, b"kept", "at the wiped member")
