@@ -7,7 +7,9 @@
 namespace confman::sim {
 
 CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1) {
+    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1),
+      in_use_(plan.nodes + plan.spares + 1),
+      removed_(plan.nodes + plan.spares + 1) {
   for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
 
@@ -19,12 +21,16 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
   if (plan.faults != 0)
     shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
+  if (plan.churn_interval != 0)
+    shared_.time.schedule(dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout(),
+                          {event_kind::admin, 0, 0, 0});
   run_until(plan.safety, [] { return false; });
   check_liveness();
   check_stability();
@@ -62,6 +68,8 @@ CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
     case event_kind::client:
       return client_turn(e.slot);
+    case event_kind::admin:
+      return admin_turn();
     case event_kind::trouble:
       return trouble();
     case event_kind::heal:
@@ -139,11 +147,16 @@ CONFMAN_DECL void world::heal_quorum() {
   shared_.net.calm();
   heal_network();
   std::vector<node_id> ids;
-  for (const auto& n : nodes_) ids.push_back(n->id());
+  for (const auto& n : nodes_)
+    if (in_use_[n->id().value()]) ids.push_back(n->id());
   for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[dice_.below(i)]);
-  std::size_t healed = dice_.coin() ? ids.size() : dice_.between(ids.size() / 2 + 1, ids.size());
-  // The first election needs every voter (docs/adr/0002); with something committed it is over.
-  if (!shared_.judge.committed()) healed = ids.size();
+  // As many as must be, and some more.
+  std::size_t healed = ids.size();
+  if (dice_.coin()) {
+    std::vector<bool> in(nodes_.size() + 1);
+    for (healed = 0; healed < ids.size() && !sufficient(in); ++healed) in[ids[healed].value()] = true;
+    healed = dice_.between(healed, ids.size());
+  }
   quorum_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(healed));
   for (std::size_t i = healed; i < ids.size(); ++i) {
     const auto how = dice_.below(3);
@@ -154,6 +167,29 @@ CONFMAN_DECL void world::heal_quorum() {
     nodes_[ids[i].value() - 1]->fuse().disarm();
   }
   for (const node_id id : quorum_) heal(*nodes_[id.value() - 1]);
+}
+
+// Whether these nodes must be able to go on: they are majorities of the newest committed configuration and of
+// each that may follow it, on the disks that these are bound to. As long as a configuration isn't committed,
+// that on a node left out may be the one that the others need.
+CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
+  const oracle& judge = shared_.judge;
+  // The first election needs every voter (docs/adr/0002).
+  const configuration* committed = judge.committed_members();
+  if (!committed) return std::count(healed.begin(), healed.end(), true) >= shared_.plan.nodes;
+  const auto majority = [&](const configuration& c) {
+    for (const auto* voters : {&c.incoming, &c.outgoing}) {
+      std::size_t live = 0;
+      for (const member& m : *voters)
+        live += healed[m.id.value()] && nodes_[m.id.value() - 1]->incarnation() == m.incarnation ? 1 : 0;
+      if (!voters->empty() && 2 * live <= voters->size()) return false;
+    }
+    return true;
+  };
+  if (!majority(*committed)) return false;
+  return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+    return judge.members_at(n->id()) <= judge.committed_members_at() || majority(judge.members_of(n->id()));
+  });
 }
 
 CONFMAN_DECL void world::check_liveness() {
@@ -206,6 +242,7 @@ CONFMAN_DECL void world::check_stability() {
   const term_t term = before ? before->core().term() : term_t{};
   run_until(shared_.time.now() + 4 * timeout, [] { return false; });
   const node* now = leader();
+  if (shared_.plan.priority_check_ticks != 0 && before && now) return;  // it may hand over
   if (!before || now != before || now->core().term() != term)
     shared_.log.fail(invariant::liveness,
                      "a healed quorum of " + std::to_string(quorum_.size()) + " of " +
@@ -221,6 +258,8 @@ CONFMAN_DECL bool world::converged() {
   if (!l || l->core().commit() != l->core().log().last_index()) return false;
   const log_index last = l->core().commit();
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+    const member* m = l->core().members().find_member(n->id());
+    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation())) return true;
     return n->up() && n->core().applied() == last && n->core().term() == l->core().term() &&
            n->core().log().last_hash() == l->core().log().last_hash();
   });
@@ -246,16 +285,16 @@ CONFMAN_DECL void world::converge() {
                        "the healed nodes neither converge nor go on within 20 election timeouts (" +
                            std::to_string(limit / 1000) + " ms)");
   }
-  const raft_core& core = nodes_.front()->core();
+  const raft_core& core = leader()->core();
   if (core.commit().value() < shared_.clients.floor())
     shared_.log.fail(invariant::no_lost_acknowledgement,
                      "the final log ends at " + std::to_string(core.commit().value()) + ", index " +
                          std::to_string(shared_.clients.floor()) + " was acknowledged");
+  const std::uint64_t state = leader()->map().read().replica_hash();
   if (core.log().hash_at(core.commit()) != shared_.judge.committed_hash(core.commit()))
     shared_.log.fail(invariant::committed_immutable, "the final log is not what was committed");
-  const std::uint64_t state = nodes_.front()->map().read().state_hash();
   for (const auto& n : nodes_)
-    if (n->map().read().state_hash() != state)
+    if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
