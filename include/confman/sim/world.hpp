@@ -89,10 +89,11 @@ class world {
   void retire();
   void lose_disk(node& n);
   [[nodiscard]] bool may_wipe(const node& victim) const;
-  [[nodiscard]] std::size_t count_live(const std::vector<member>& voters, const node* without) const;
+  [[nodiscard]] bool can_decide(const configuration& c, const node* without = nullptr) const;
   [[nodiscard]] bool is_member(const node& n) const;
 
   // the end
+  [[nodiscard]] std::string describe_nodes() const;
   [[nodiscard]] bool sufficient(const std::vector<bool>& healed) const;
   void heal_network();
   void heal(node& n);

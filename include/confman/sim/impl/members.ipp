@@ -55,23 +55,23 @@ CONFMAN_DECL bool world::may_wipe(const node& victim) const {
   for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
     founder_left = founder_left || (node_id(i) != victim.id() && judge.durable_last(node_id(i)));
   if (!founder_left) return false;
-  const auto holds = [&](const configuration& c) {
-    for (const auto* voters : {&c.incoming, &c.outgoing})
-      if (!voters->empty() && 2 * count_live(*voters, &victim) <= voters->size()) return false;
-    return true;
-  };
+  const auto holds = [&](const configuration& c) { return can_decide(c, &victim); };
   if (!holds(*committed)) return false;
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
     return judge.members_at(n->id()) <= judge.committed_members_at() || holds(judge.members_of(n->id()));
   });
 }
 
-// Voters whose directory is the one that they are bound to.
-CONFMAN_DECL std::size_t world::count_live(const std::vector<member>& voters, const node* without) const {
-  return static_cast<std::size_t>(std::count_if(voters.begin(), voters.end(), [&](const member& m) {
-    const node& n = *nodes_[m.id.value() - 1];
-    return &n != without && n.incarnation() == m.incarnation;
-  }));
+// Majorities of its voters are on the disks that they are bound to.
+CONFMAN_DECL bool world::can_decide(const configuration& c, const node* without) const {
+  for (const auto* voters : {&c.incoming, &c.outgoing}) {
+    const auto live = std::count_if(voters->begin(), voters->end(), [&](const member& m) {
+      const node& n = *nodes_[m.id.value() - 1];
+      return &n != without && n.incarnation() == m.incarnation;
+    });
+    if (!voters->empty() && 2 * static_cast<std::size_t>(live) <= voters->size()) return false;
+  }
+  return true;
 }
 
 CONFMAN_DECL bool world::is_member(const node& n) const {
@@ -99,6 +99,12 @@ CONFMAN_DECL void world::admin_turn() {
     call.what = cluster_operation::action::change_members;
     const std::uint64_t changes = dice_.chance(600) ? 1 : dice_.between(2, 3);
     for (std::uint64_t i = 0; i < changes; ++i) draw_change(members, call.changes);
+  }
+  // The product can't know which members are gone for good, so it carries out what leaves none to decide.
+  if (call.what == cluster_operation::action::change_members) {
+    result<configuration> next = change_one(members, call.changes);
+    if (!next) next = enter_joint(members, call.changes, true);
+    if (next && !can_decide(*next)) return call.lose();
   }
   shared_.log.note(step::change, at->id(), kind,
                    call.changes.empty() ? call.target.value() : call.changes.front().who.id.value(), call.id);

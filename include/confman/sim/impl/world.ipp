@@ -140,6 +140,35 @@ CONFMAN_DECL void world::heal(node& n) {
   restart(n);
 }
 
+// For whoever reads a failure.
+CONFMAN_DECL std::string world::describe_nodes() const {
+  const auto list = [this](const std::vector<member>& members) {
+    std::string text;
+    for (const member& m : members)
+      text += ' ' + std::to_string(m.id.value()) +
+              (!m.incarnation                                                        ? "?"
+               : m.incarnation == nodes_[m.id.value() - 1]->incarnation() ? ""
+                                                                          : "!");
+    return text;
+  };
+  std::string text;
+  for (const auto& n : nodes_) {
+    text += "\n  node " + std::to_string(n->id().value()) + ": ";
+    text += !in_use_[n->id().value()] ? "not in use" : !n->up() ? "down" : n->paused() ? "paused" : "up";
+    if (std::find(quorum_.begin(), quorum_.end(), n->id()) != quorum_.end()) text += ", healed";
+    if (!n->up()) continue;
+    const raft_core& c = n->core();
+    text += ", role " + std::to_string(static_cast<int>(c.role())) + ", term " +
+            std::to_string(c.term().value()) + ", vote " + std::to_string(c.vote().value()) + ", leader " +
+            std::to_string(c.leader().value()) + ", log " + std::to_string(c.log().first_index().value()) +
+            " to " + oracle::show(c.log().last()) + ", applied " + std::to_string(c.applied().value()) +
+            ", commit " + std::to_string(c.commit().value()) + ", members at " +
+            std::to_string(c.members_at().value()) + ":" + list(c.members().incoming) + " |" +
+            list(c.members().outgoing) + " | learners" + list(c.members().learners);
+  }
+  return text;
+}
+
 // Half of the worlds heal everything; the others leave a minority broken, which must not matter.
 CONFMAN_DECL void world::heal_quorum() {
   troubled_ = false;
@@ -210,7 +239,7 @@ CONFMAN_DECL void world::check_liveness() {
     shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
                                               std::to_string(10 * timeout / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
-                                              " of " + std::to_string(nodes_.size()));
+                                              " of " + std::to_string(nodes_.size()) + describe_nodes());
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
   while (!served() && shared_.time.now() < begin + patience) {
@@ -230,7 +259,7 @@ CONFMAN_DECL void world::check_liveness() {
                                               " within " + (narrow ? "200" : "20") + " election timeouts (" +
                                               std::to_string(patience / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
-                                              " of " + std::to_string(nodes_.size()));
+                                              " of " + std::to_string(nodes_.size()) + describe_nodes());
 }
 
 // Nothing is wrong within the quorum any more, so whatever the rest sends must not depose its leader: that is
@@ -283,7 +312,7 @@ CONFMAN_DECL void world::converge() {
     if (applied() <= before)
       shared_.log.fail(invariant::liveness,
                        "the healed nodes neither converge nor go on within 20 election timeouts (" +
-                           std::to_string(limit / 1000) + " ms)");
+                           std::to_string(limit / 1000) + " ms)" + describe_nodes());
   }
   const raft_core& core = leader()->core();
   if (core.commit().value() < shared_.clients.floor())
