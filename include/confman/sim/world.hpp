@@ -89,7 +89,8 @@ class world {
   void retire();
   void lose_disk(node& n);
   [[nodiscard]] bool may_wipe(const node& victim) const;
-  [[nodiscard]] bool can_decide(const configuration& c, const node* without = nullptr) const;
+  template <class Counts>
+  [[nodiscard]] bool can_decide(const configuration& c, Counts&& counts) const;
   [[nodiscard]] bool is_member(const node& n) const;
 
   // the end

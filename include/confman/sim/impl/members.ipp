@@ -44,6 +44,24 @@ class world::change_call final : public cluster_operation {
   node* at_ = nullptr;  // null: in the pool
 };
 
+// Majorities of its voters are on the disks that they are bound to, and one of these may stand for election.
+// Only nodes that `counts` says count.
+template <class Counts>
+bool world::can_decide(const configuration& c, Counts&& counts) const {
+  for (const auto* voters : {&c.incoming, &c.outgoing}) {
+    std::size_t live = 0;
+    bool stands = false;
+    for (const member& m : *voters) {
+      const node& n = *nodes_[m.id.value() - 1];
+      if (!counts(n) || n.incarnation() != m.incarnation) continue;
+      ++live;
+      stands = stands || m.priority != 0;
+    }
+    if (!voters->empty() && (2 * live <= voters->size() || !stands)) return false;
+  }
+  return true;
+}
+
 // Nothing that could have been committed may hang on this disk: of the voters of each configuration that is
 // or may come into force, a majority must be left on disks that have forgotten nothing; and one founder must
 // be left that would refuse its vote to an empty log.
@@ -55,23 +73,13 @@ CONFMAN_DECL bool world::may_wipe(const node& victim) const {
   for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
     founder_left = founder_left || (node_id(i) != victim.id() && judge.durable_last(node_id(i)));
   if (!founder_left) return false;
-  const auto holds = [&](const configuration& c) { return can_decide(c, &victim); };
+  const auto holds = [&](const configuration& c) {
+    return can_decide(c, [&](const node& n) { return &n != &victim; });
+  };
   if (!holds(*committed)) return false;
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
     return judge.members_at(n->id()) <= judge.committed_members_at() || holds(judge.members_of(n->id()));
   });
-}
-
-// Majorities of its voters are on the disks that they are bound to.
-CONFMAN_DECL bool world::can_decide(const configuration& c, const node* without) const {
-  for (const auto* voters : {&c.incoming, &c.outgoing}) {
-    const auto live = std::count_if(voters->begin(), voters->end(), [&](const member& m) {
-      const node& n = *nodes_[m.id.value() - 1];
-      return &n != without && n.incarnation() == m.incarnation;
-    });
-    if (!voters->empty() && 2 * static_cast<std::size_t>(live) <= voters->size()) return false;
-  }
-  return true;
 }
 
 CONFMAN_DECL bool world::is_member(const node& n) const {
@@ -104,7 +112,7 @@ CONFMAN_DECL void world::admin_turn() {
   if (call.what == cluster_operation::action::change_members) {
     result<configuration> next = change_one(members, call.changes);
     if (!next) next = enter_joint(members, call.changes, true);
-    if (next && !can_decide(*next)) return call.lose();
+    if (next && !can_decide(*next, [](const node&) { return true; })) return call.lose();
   }
   shared_.log.note(step::change, at->id(), kind,
                    call.changes.empty() ? call.target.value() : call.changes.front().who.id.value(), call.id);

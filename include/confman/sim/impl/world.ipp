@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
 
 namespace confman::sim {
@@ -205,15 +206,13 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
   const oracle& judge = shared_.judge;
   // The first election needs every voter (docs/adr/0002).
   const configuration* committed = judge.committed_members();
-  if (!committed) return std::count(healed.begin(), healed.end(), true) >= shared_.plan.nodes;
-  const auto majority = [&](const configuration& c) {
-    for (const auto* voters : {&c.incoming, &c.outgoing}) {
-      std::size_t live = 0;
-      for (const member& m : *voters)
-        live += healed[m.id.value()] && nodes_[m.id.value() - 1]->incarnation() == m.incarnation ? 1 : 0;
-      if (!voters->empty() && 2 * live <= voters->size()) return false;
-    }
+  if (!committed) {
+    for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
+      if (!healed[i]) return false;
     return true;
+  }
+  const auto majority = [&](const configuration& c) {
+    return can_decide(c, [&](const node& n) { return healed[n.id().value()]; });
   };
   if (!majority(*committed)) return false;
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
