@@ -17,6 +17,7 @@
 #include "confman/sim/impl/clients.ipp"
 #include "confman/sim/impl/disk.ipp"
 #include "confman/sim/impl/history.ipp"
+#include "confman/sim/impl/members.ipp"
 #include "confman/sim/impl/network.ipp"
 #include "confman/sim/impl/node.ipp"
 #include "confman/sim/impl/oracle.ipp"

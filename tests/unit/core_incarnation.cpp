@@ -96,9 +96,9 @@ TEST_CASE("another data directory under a bound id is refused, and told so") {
   const std::vector<message_body> bodies = {append_ok{log_index(1)},
                                             vote_response{true},
                                             heartbeat_response{0},
-                                            vote_request{{term_t(9), log_index(9)}},
-                                            pre_vote_request{term_t(9), {term_t(9), log_index(9)}},
-                                            append_of({9}, 0)};
+                                            vote_request{},  // a log that is behind ours
+                                            pre_vote_request{term_t(9), {}},
+                                            read_index_request{1}};
   for (const message_body& body : bodies) {
     CHECK(node.receive(2, 9, body, stranger) == errc::wrong_incarnation);
     node.pump();
@@ -112,6 +112,28 @@ TEST_CASE("another data directory under a bound id is refused, and told so") {
   CHECK(node.receive(2, 1, refused{}, stranger) == errc::wrong_incarnation);
   node.pump();
   CHECK(node.count<refused>() == 0);  // two that refuse each other don't talk for ever
+}
+
+TEST_CASE("trap: a member that lagged while an id came back with a new directory follows it and votes for it") {
+  test_node node(3, voters(3));
+  append_request first;
+  first.entries.push_back(
+      {term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
+  CHECK_FALSE(node.receive(1, 1, first));
+  // Meanwhile 2 was removed, and added again with another directory.
+  CHECK_FALSE(node.receive(2, 5, heartbeat{}, stranger));
+  CHECK(node->leader() == node_id(2));
+  CHECK(node.receive(2, 5, append_ok{log_index(1)}, stranger) == errc::wrong_incarnation);
+  node.tick(100);
+  node.sent.clear();
+  const term_t next = node->term() + 1;
+  CHECK_FALSE(node.receive(2, next.value(), vote_request{{term_t(5), log_index(9)}}, stranger));
+  node.work();
+  const auto votes = node.take<vote_response>(2);
+  REQUIRE(votes.size() == 1);
+  CHECK(votes[0].granted);
+  // A wiped one that stands for election knows nothing.
+  CHECK(node.receive(2, next.value() + 1, vote_request{}, stranger) == errc::wrong_incarnation);
 }
 
 TEST_CASE("a refused data directory knows who refused it, whatever the terms") {
@@ -164,7 +186,7 @@ TEST_CASE("a configuration entry is effective when appended, and taken back when
       {term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
   CHECK_FALSE(node.receive(1, 1, body));
   CHECK(node->members() == bound_voters(3));
-  CHECK(node.receive(2, 1, heartbeat{}, stranger) == errc::wrong_incarnation);
+  CHECK(node.receive(2, 1, append_ok{}, stranger) == errc::wrong_incarnation);
   CHECK_FALSE(node.receive(2, 2, append_of({2}, 0)));
   CHECK(node->members() == voters(3));
 }

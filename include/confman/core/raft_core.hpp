@@ -208,6 +208,7 @@ class raft_core {
   };
 
   // dispatch
+  [[nodiscard]] bool may_be_newer(const message& m) const;
   std::error_code check_sender(const message& m);
   bool pass_term_gate(const message& m);
   std::error_code dispatch(message& m);

@@ -93,7 +93,7 @@ class node final : private group_observer {
   void keep_for_later(const event& e) { backlog_.push_back(e); }
   // How it starts as long as its directory is empty: as one of the founders, or by asking these members to
   // join.
-  void found() { joins_ = false; }
+  [[nodiscard]] bool joined() const noexcept { return joins_; }
   void join(std::vector<node_id> contacts, bool as_learner, std::uint8_t priority) {
     joins_ = true;
     contacts_ = std::move(contacts);

@@ -59,6 +59,8 @@ class oracle {
   // The state of which a node takes a snapshot.
   CONFMAN_DECL void on_captured(node_id node, const snapshot_meta& meta, std::uint64_t state_hash);
 
+  [[nodiscard]] static std::string show(version v);
+
   // --- what is known ---
   [[nodiscard]] log_index committed() const noexcept { return log_index(committed_.size() - 1); }
   [[nodiscard]] term_t committed_term(log_index i) const noexcept { return committed_[i.value()].term; }
@@ -135,7 +137,6 @@ class oracle {
   void check_leader(node_id node, node_account& account, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core);
   void check_quorum(node_id node, log_index index, const raft_core& core, const configuration& members);
-  [[nodiscard]] static std::string show(version v);
 
   trace& trace_;
   statistics& counts_;

@@ -27,7 +27,8 @@ struct fault {
   static constexpr set stop = 1 << 10;         // a process stops in an orderly way, and is started again
   static constexpr set clock_jump = 1 << 11;   // a node's clock jumps ahead
   static constexpr set rot = 1 << 12;          // a crashed node's disk turns a bit of what it holds
-  static constexpr unsigned kinds = 13;
+  static constexpr set wipe = 1 << 13;         // a crashed member comes back under its id with an empty disk
+  static constexpr unsigned kinds = 14;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing

@@ -72,6 +72,17 @@ enum class counted : std::uint8_t {
   releases,
   voter_changes,
   joint_changes,
+  changes_done,
+  changes_undone,
+  changes_unknown,
+  changes_refused,
+  snapshots_asked,
+  transfers,
+  transfers_failed,
+  joins,
+  retirements,
+  wiped_disks,
+  strangers,
   count_,
 };
 
@@ -150,7 +161,18 @@ class statistics {
                                          "fetches",
                                          "releases",
                                          "voter_changes",
-                                         "joint_changes"};
+                                         "joint_changes",
+                                         "changes_done",
+                                         "changes_undone",
+                                         "changes_unknown",
+                                         "changes_refused",
+                                         "snapshots_asked",
+                                         "transfers",
+                                         "transfers_failed",
+                                         "joins",
+                                         "retirements",
+                                         "wiped_disks",
+                                         "strangers"};
     return names[i];
   }
   [[nodiscard]] std::uint64_t value(std::size_t i) const noexcept { return values_[i]; }

@@ -43,6 +43,7 @@ class world {
  private:
   class write_call;
   class read_call;
+  class change_call;
   struct client {
     std::uint32_t open = 0;   // calls under way
     std::uint64_t token = 0;  // the newest index it was told
@@ -80,7 +81,21 @@ class world {
   [[nodiscard]] node* leader();
   [[nodiscard]] survival draw_survival();
 
+  // the members
+  void admin_turn();
+  void draw_change(const configuration& members, std::vector<member_change>& changes);
+  change_call& new_change(node& at);
+  bool invite(const configuration& members);
+  void retire();
+  void lose_disk(node& n);
+  [[nodiscard]] bool may_wipe(const node& victim) const;
+  template <class Counts>
+  [[nodiscard]] bool can_decide(const configuration& c, Counts&& counts) const;
+  [[nodiscard]] bool is_member(const node& n) const;
+
   // the end
+  [[nodiscard]] std::string describe_nodes() const;
+  [[nodiscard]] bool sufficient(const std::vector<bool>& healed) const;
   void heal_network();
   void heal(node& n);
   void heal_quorum();
@@ -97,7 +112,12 @@ class world {
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;
   std::vector<read_call*> free_reads_;
+  std::deque<change_call> changes_;
+  std::vector<change_call*> free_changes_;
+  std::uint64_t changes_asked_ = 0;
   std::vector<term_t> led_;  // the last term in which each node was seen to lead
+  std::vector<bool> in_use_;   // by id: somebody has started it, and will again
+  std::vector<bool> removed_;  // by id: its removal was asked for since
   std::vector<node_id> quorum_;
   bool troubled_ = true;
   bool clients_active_ = true;
@@ -109,6 +129,7 @@ class world {
 
 #if !defined(CONFMAN_COMPILED)
 #include "confman/sim/impl/clients.ipp"
+#include "confman/sim/impl/members.ipp"
 #include "confman/sim/impl/trouble.ipp"
 #include "confman/sim/impl/world.ipp"
 #endif

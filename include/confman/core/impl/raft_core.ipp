@@ -73,13 +73,24 @@ namespace detail {
 
 }  // namespace detail
 
+// Whether a directory that our configuration doesn't bind to the sender's id may be bound to it by a newer
+// one, since the id was removed and added again while we lagged behind. A leader is: whoever was elected is
+// bound, or was elected by every founder. A candidate may be if its log is at least as new as ours: one that
+// was wiped has an empty log as long as it stands for election, and whoever knows what is bound has not. Its
+// vote promises no more than one to a stranger.
+CONFMAN_DECL bool raft_core::may_be_newer(const message& m) const {
+  if (const auto* pre_vote = std::get_if<pre_vote_request>(&m.body)) return pre_vote->last >= log_.last();
+  if (const auto* vote = std::get_if<vote_request>(&m.body)) return vote->last >= log_.last();
+  return detail::heard_from_strangers(m.body) && !std::holds_alternative<refused>(m.body);
+}
+
 CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
   if (m.cluster != options_.cluster || m.group != options_.group) return errc::wrong_cluster;
   if (m.to != options_.self || m.from == options_.self || !m.from) return errc::unknown_peer;
   if (m.term > highest_term) return errc::bad_command;
   const member* sender = members().find_member(m.from);
   if (!sender) return detail::heard_from_strangers(m.body) ? std::error_code{} : errc::unknown_peer;
-  if (sender->incarnation && sender->incarnation != m.incarnation) {
+  if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m)) {
     if (!std::holds_alternative<refused>(m.body)) send(m.from, refused{sender->incarnation});
     return errc::wrong_incarnation;
   }

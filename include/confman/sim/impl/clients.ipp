@@ -1,5 +1,6 @@
 #pragma once
 
+#include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
 
 namespace confman::sim {
@@ -88,6 +89,8 @@ CONFMAN_DECL void world::lose_calls(const node& n) {
     if (w.at() == &n) w.lose();
   for (read_call& r : reads_)
     if (r.at() == &n) r.lose(errc::stopped);
+  for (change_call& c : changes_)
+    if (c.at() == &n) c.lose();
 }
 
 // A client loses its patience. What it asked may happen all the same.
@@ -109,7 +112,7 @@ CONFMAN_DECL node* world::pick_running() {
   const std::size_t first = dice_.below(nodes_.size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     node& n = *nodes_[(first + i) % nodes_.size()];
-    if (n.up() && !n.paused() && !n.dead()) return &n;
+    if (n.up() && !n.paused() && !n.dead() && (is_member(n) || dice_.chance(100))) return &n;
   }
   return nullptr;
 }

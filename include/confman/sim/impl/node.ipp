@@ -201,7 +201,11 @@ CONFMAN_DECL void node::receive(message&& m) {
   const std::size_t type = m.body.index();
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
   const std::error_code error = group_->receive(std::move(m));
-  if (error && error != errc::busy && !dead())
+  // Who was removed or has lost its disk isn't listened to.
+  const bool stranger = (error == errc::unknown_peer || error == errc::wrong_incarnation) &&
+                        (world_.plan.churn_interval != 0 || (world_.plan.faults & fault::wipe) != 0);
+  if (stranger) world_.counts.add(counted::strangers);
+  if (error && error != errc::busy && !stranger && !dead())
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " refuses a " +
                                             message_name(type) + " of node " + std::to_string(from.value()) +
                                             ": " + error.message());
@@ -495,7 +499,9 @@ CONFMAN_DECL void node::on_failed(const failure& why) {
   if (fuse_.blown()) return;
   failed_ = true;
   world_.log.note(step::failed, id_, static_cast<std::uint64_t>(why.code.value()));
-  if (disk_.counted().errors == errors_before_)
+  // An emptied directory that was filled a little by those who didn't know.
+  const bool emptied = wipes_ != 0 && why.code == errc::log_damaged;
+  if (disk_.counted().errors == errors_before_ && !emptied)
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " has failed: " + why.what);
 }
 

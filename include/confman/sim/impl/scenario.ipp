@@ -54,6 +54,19 @@ inline void draw_snapshots(scenario& s, dice& d) {
   s.snapshot_sync_bytes = d.pick<std::uint64_t>(1, 1000, 1 << 20);
 }
 
+// Members come and go in half of the worlds.
+inline void draw_members(scenario& s, dice& d) {
+  s.promotion_lag = d.pick<std::uint64_t>(0, 2, 10, 256);
+  if (d.chance(200)) s.priority_check_ticks = s.election_ticks * static_cast<std::uint32_t>(d.between(1, 6));
+  if (d.chance(500)) {
+    s.faults &= ~fault::wipe;
+    return;
+  }
+  if (d.chance(300)) s.nodes = static_cast<unsigned>(d.between(1, 4));
+  s.spares = static_cast<unsigned>(d.between(1, 7 - std::min(s.nodes, 5u)));
+  s.churn_interval = s.election_timeout() * d.pick<micros>(1, 2, 5, 15) / 2;
+}
+
 inline void draw_clients(scenario& s, dice& d) {
   s.clients = static_cast<unsigned>(d.between(1, 6));
   s.keys = static_cast<unsigned>(d.between(1, 8));
@@ -85,6 +98,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   s.down_time = timeout * d.pick<micros>(1, 2, 8) / 2;
   s.safety = timeout * d.between(20, 100);
   detail::draw_snapshots(s, d);
+  detail::draw_members(s, d);
   return s;
 }
 

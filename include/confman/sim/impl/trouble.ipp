@@ -20,7 +20,7 @@ CONFMAN_DECL node* world::leader() {
 // Whatever happens to a leader is more interesting.
 CONFMAN_DECL node& world::pick_victim() {
   node* l = dice_.coin() ? leader() : nullptr;
-  return l ? *l : *nodes_[dice_.below(nodes_.size())];
+  return l ? *l : *nodes_[dice_.below(nodes_.size())];  // also one that isn't in use: nothing happens
 }
 
 // The power of a node will go within so many effects.
@@ -91,7 +91,7 @@ CONFMAN_DECL void world::strike(fault::set one) {
     case fault::leader_cut:
       return cut_leader();
     default:
-      return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil()
+      return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil(), wipe in lose_disk()
   }
 }
 
@@ -100,13 +100,14 @@ CONFMAN_DECL void world::crash(node& n) {
   lose_calls(n);
   n.crash(draw_survival());
   if (was_up) spoil(n);
+  lose_disk(n);
   const micros longest = !troubled_ ? 1000 : shared_.plan.down_time * (dice_.chance(150) ? 6 : 1);
   shared_.time.schedule(dice_.skewed(1000, longest),
                         {event_kind::restart, static_cast<std::uint8_t>(n.id().value()), 0, 0});
 }
 
 CONFMAN_DECL void world::restart(node& n) {
-  if (n.up()) return;
+  if (n.up() || !in_use_[n.id().value()]) return;
   const bool fragile = troubled_ && (shared_.plan.faults & fault::recovery_crash) != 0 && dice_.chance(400);
   if (fragile) cut_power(n, 0, 60);
   if (n.start()) return;
@@ -148,7 +149,7 @@ CONFMAN_DECL void world::power_loss() {
   shared_.counts.add(counted::power_losses);
   shared_.log.note(step::power_loss, node_id{});
   for (const auto& n : nodes_)
-    if (n->up()) crash(*n);
+    if (n->up()) crash(*n);  // wipes of disks count one by one
 }
 
 CONFMAN_DECL void world::cut_both(node_id a, node_id b) {

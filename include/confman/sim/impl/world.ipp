@@ -2,12 +2,15 @@
 
 #include <algorithm>
 
+#include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
 
 namespace confman::sim {
 
 CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1) {
+    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1),
+      in_use_(plan.nodes + plan.spares + 1),
+      removed_(plan.nodes + plan.spares + 1) {
   for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
 
@@ -19,12 +22,16 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
   if (plan.faults != 0)
     shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
+  if (plan.churn_interval != 0)
+    shared_.time.schedule(dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout(),
+                          {event_kind::admin, 0, 0, 0});
   run_until(plan.safety, [] { return false; });
   check_liveness();
   check_stability();
@@ -62,6 +69,8 @@ CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
     case event_kind::client:
       return client_turn(e.slot);
+    case event_kind::admin:
+      return admin_turn();
     case event_kind::trouble:
       return trouble();
     case event_kind::heal:
@@ -132,6 +141,35 @@ CONFMAN_DECL void world::heal(node& n) {
   restart(n);
 }
 
+// For whoever reads a failure.
+CONFMAN_DECL std::string world::describe_nodes() const {
+  const auto list = [this](const std::vector<member>& members) {
+    std::string text;
+    for (const member& m : members)
+      text += ' ' + std::to_string(m.id.value()) +
+              (!m.incarnation                                                        ? "?"
+               : m.incarnation == nodes_[m.id.value() - 1]->incarnation() ? ""
+                                                                          : "!");
+    return text;
+  };
+  std::string text;
+  for (const auto& n : nodes_) {
+    text += "\n  node " + std::to_string(n->id().value()) + ": ";
+    text += !in_use_[n->id().value()] ? "not in use" : !n->up() ? "down" : n->paused() ? "paused" : "up";
+    if (std::find(quorum_.begin(), quorum_.end(), n->id()) != quorum_.end()) text += ", healed";
+    if (!n->up()) continue;
+    const raft_core& c = n->core();
+    text += ", role " + std::to_string(static_cast<int>(c.role())) + ", term " +
+            std::to_string(c.term().value()) + ", vote " + std::to_string(c.vote().value()) + ", leader " +
+            std::to_string(c.leader().value()) + ", log " + std::to_string(c.log().first_index().value()) +
+            " to " + oracle::show(c.log().last()) + ", applied " + std::to_string(c.applied().value()) +
+            ", commit " + std::to_string(c.commit().value()) + ", members at " +
+            std::to_string(c.members_at().value()) + ":" + list(c.members().incoming) + " |" +
+            list(c.members().outgoing) + " | learners" + list(c.members().learners);
+  }
+  return text;
+}
+
 // Half of the worlds heal everything; the others leave a minority broken, which must not matter.
 CONFMAN_DECL void world::heal_quorum() {
   troubled_ = false;
@@ -139,11 +177,16 @@ CONFMAN_DECL void world::heal_quorum() {
   shared_.net.calm();
   heal_network();
   std::vector<node_id> ids;
-  for (const auto& n : nodes_) ids.push_back(n->id());
+  for (const auto& n : nodes_)
+    if (in_use_[n->id().value()]) ids.push_back(n->id());
   for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[dice_.below(i)]);
-  std::size_t healed = dice_.coin() ? ids.size() : dice_.between(ids.size() / 2 + 1, ids.size());
-  // The first election needs every voter (docs/adr/0002); with something committed it is over.
-  if (!shared_.judge.committed()) healed = ids.size();
+  // As many as must be, and some more.
+  std::size_t healed = ids.size();
+  if (dice_.coin()) {
+    std::vector<bool> in(nodes_.size() + 1);
+    for (healed = 0; healed < ids.size() && !sufficient(in); ++healed) in[ids[healed].value()] = true;
+    healed = dice_.between(healed, ids.size());
+  }
   quorum_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(healed));
   for (std::size_t i = healed; i < ids.size(); ++i) {
     const auto how = dice_.below(3);
@@ -154,6 +197,27 @@ CONFMAN_DECL void world::heal_quorum() {
     nodes_[ids[i].value() - 1]->fuse().disarm();
   }
   for (const node_id id : quorum_) heal(*nodes_[id.value() - 1]);
+}
+
+// Whether these nodes must be able to go on: they are majorities of the newest committed configuration and of
+// each that may follow it, on the disks that these are bound to. As long as a configuration isn't committed,
+// that on a node left out may be the one that the others need.
+CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
+  const oracle& judge = shared_.judge;
+  // The first election needs every voter (docs/adr/0002).
+  const configuration* committed = judge.committed_members();
+  if (!committed) {
+    for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
+      if (!healed[i]) return false;
+    return true;
+  }
+  const auto majority = [&](const configuration& c) {
+    return can_decide(c, [&](const node& n) { return healed[n.id().value()]; });
+  };
+  if (!majority(*committed)) return false;
+  return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+    return judge.members_at(n->id()) <= judge.committed_members_at() || majority(judge.members_of(n->id()));
+  });
 }
 
 CONFMAN_DECL void world::check_liveness() {
@@ -174,7 +238,7 @@ CONFMAN_DECL void world::check_liveness() {
     shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
                                               std::to_string(10 * timeout / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
-                                              " of " + std::to_string(nodes_.size()));
+                                              " of " + std::to_string(nodes_.size()) + describe_nodes());
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
   while (!served() && shared_.time.now() < begin + patience) {
@@ -194,7 +258,7 @@ CONFMAN_DECL void world::check_liveness() {
                                               " within " + (narrow ? "200" : "20") + " election timeouts (" +
                                               std::to_string(patience / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
-                                              " of " + std::to_string(nodes_.size()));
+                                              " of " + std::to_string(nodes_.size()) + describe_nodes());
 }
 
 // Nothing is wrong within the quorum any more, so whatever the rest sends must not depose its leader: that is
@@ -206,6 +270,7 @@ CONFMAN_DECL void world::check_stability() {
   const term_t term = before ? before->core().term() : term_t{};
   run_until(shared_.time.now() + 4 * timeout, [] { return false; });
   const node* now = leader();
+  if (shared_.plan.priority_check_ticks != 0 && before && now) return;  // it may hand over
   if (!before || now != before || now->core().term() != term)
     shared_.log.fail(invariant::liveness,
                      "a healed quorum of " + std::to_string(quorum_.size()) + " of " +
@@ -221,6 +286,8 @@ CONFMAN_DECL bool world::converged() {
   if (!l || l->core().commit() != l->core().log().last_index()) return false;
   const log_index last = l->core().commit();
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+    const member* m = l->core().members().find_member(n->id());
+    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation())) return true;
     return n->up() && n->core().applied() == last && n->core().term() == l->core().term() &&
            n->core().log().last_hash() == l->core().log().last_hash();
   });
@@ -244,18 +311,18 @@ CONFMAN_DECL void world::converge() {
     if (applied() <= before)
       shared_.log.fail(invariant::liveness,
                        "the healed nodes neither converge nor go on within 20 election timeouts (" +
-                           std::to_string(limit / 1000) + " ms)");
+                           std::to_string(limit / 1000) + " ms)" + describe_nodes());
   }
-  const raft_core& core = nodes_.front()->core();
+  const raft_core& core = leader()->core();
   if (core.commit().value() < shared_.clients.floor())
     shared_.log.fail(invariant::no_lost_acknowledgement,
                      "the final log ends at " + std::to_string(core.commit().value()) + ", index " +
                          std::to_string(shared_.clients.floor()) + " was acknowledged");
+  const std::uint64_t state = leader()->map().read().replica_hash();
   if (core.log().hash_at(core.commit()) != shared_.judge.committed_hash(core.commit()))
     shared_.log.fail(invariant::committed_immutable, "the final log is not what was committed");
-  const std::uint64_t state = nodes_.front()->map().read().state_hash();
   for (const auto& n : nodes_)
-    if (n->map().read().state_hash() != state)
+    if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
