@@ -123,7 +123,10 @@ void obey(Map& map, const std::string& command, std::istringstream& words) {
     run_clients(count, seconds, [&](std::size_t i) {
       bool found = true;
       const std::string key = key_of(i);
-      for (int repeat = 0; repeat < 1000; ++repeat) found &= map.read().find(key) != nullptr;
+      for (int repeat = 0; repeat < 1000; ++repeat) {
+        const confman::read_guard guard = map.read();
+        found &= guard.find(key) != nullptr;
+      }
       return found;
     });
   } else if (command == "fill") {

@@ -5,6 +5,9 @@ include(CMakePackageConfigHelpers)
 set(confman_package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/confman")
 
 install(TARGETS confman confman_header_only EXPORT confmanTargets)
+if(CONFMAN_SIM)
+  install(TARGETS confman_simulator EXPORT confmanTargets)
+endif()
 install(DIRECTORY include/confman DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
         FILES_MATCHING PATTERN "*.hpp" PATTERN "*.ipp")
 install(EXPORT confmanTargets NAMESPACE confman:: DESTINATION "${confman_package_dir}")

@@ -1,4 +1,6 @@
-// Three processes that agree on a map. Run it three times: ./quickstart 1 & ./quickstart 2 & ./quickstart 3
+// Three processes that agree on a map. Run it three times (the first election of a new cluster needs all):
+//   cd build/release/examples && (./quickstart 1 & ./quickstart 2 & ./quickstart 3)
+// They run until they are told to end, by Ctrl-C or SIGTERM.
 #include <asio.hpp>
 #include <cstdlib>
 #include <iostream>
@@ -21,9 +23,11 @@ int main(int argc, char** argv) {
   options.members = {{1, "127.0.0.1:7401"}, {2, "127.0.0.1:7402"}, {3, "127.0.0.1:7403"}};
   options.directory = "data/" + std::to_string(options.self);
 
+  options.on_event = [](const confman::failure& event) { std::cerr << event.what << "\n"; };
+
   confman::config_map map(io, options);  // starts nothing yet
   map.async_run([&](std::error_code error) {
-    if (error) std::cerr << map.last_failure().what << "\n";
+    if (error) std::cerr << "ended: " << map.last_failure().what << "\n";
   });
   auto watch = map.watch("/billing/", [](const confman::change_batch& batch) {  // in order, no gap
     for (const confman::change& c : batch.changes) std::cout << c.key() << " changed\n";
@@ -32,7 +36,7 @@ int main(int argc, char** argv) {
     try {
       if (failed) std::rethrow_exception(failed);
     } catch (const std::exception& e) {
-      std::cerr << e.what() << "\n";
+      std::cerr << "use: " << e.what() << "\n";
     }
   });
   asio::signal_set signals(io, SIGINT, SIGTERM);

@@ -7,6 +7,7 @@ A block with a main() is written to DIRECTORY/NAME_N.cpp, to be compiled. In REA
 a part of a file that the build compiles, named in a comment before it: <!-- from: examples/quickstart.cpp -->
 In a guide it may also be the body of a function that has a `map` and `options` (all of those of one guide are
 written to one file), or a sketch, if the comment before it says so: <!-- sketch -->
+docs/guide/errors.md lists every errc, with its number and text as they are in the sources.
 """
 
 import glob
@@ -89,12 +90,34 @@ class Page:
         return self.failed
 
 
+def errors_of(root):
+    """(number, name, text) of every errc."""
+    with open(os.path.join(root, 'include/confman/error.hpp'), encoding='utf-8') as file:
+        enum = re.search(r'enum class errc \{(.*?)^\};', file.read(), re.MULTILINE | re.DOTALL).group(1)
+    with open(os.path.join(root, 'include/confman/impl/error.ipp'), encoding='utf-8') as file:
+        cases = re.findall(r'case errc::(\w+):\s*return ((?:"(?:[^"\\]|\\.)*"\s*)+);', file.read())
+    texts = {name: ''.join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals)) for name, literals in cases}
+    names = re.findall(r'^  (\w+)(?: = 1)?,', enum, re.MULTILINE)
+    return [(str(number), name, texts.get(name)) for number, name in enumerate(names, 1)]
+
+
+def check_errors(root):
+    """How many rows of docs/guide/errors.md are missing, wrong or of an error that there isn't."""
+    with open(os.path.join(root, 'docs/guide/errors.md'), encoding='utf-8') as file:
+        rows = re.findall(r'^\| (\d+) \| `(\w+)` \|[^|]*\| (.*) \|$', file.read(), re.MULTILINE)
+    wrong = set(rows) ^ set(errors_of(root))
+    for number, name, text in sorted(wrong, key=str):
+        print(f'docs/guide/errors.md: {number} {name}: not the same here and in the sources: {text}')
+    return len(wrong)
+
+
 def main():
     root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     target = sys.argv[1]
     os.makedirs(target, exist_ok=True)
     guides = sorted(glob.glob('docs/guide/*.md', root_dir=root))
-    return 1 if sum(Page(root, name, target).extract() for name in ['README.md', *guides]) else 0
+    failed = sum(Page(root, name, target).extract() for name in ['README.md', *guides]) + check_errors(root)
+    return 1 if failed else 0
 
 
 if __name__ == '__main__':

@@ -65,7 +65,7 @@ stage_headers() {
 # The libraries as a user meets them: installed, as a subdirectory, as headers alone, through pkg-config.
 install_release() {
   configure release
-  build_targets release confman
+  build_targets release confman confman_simulator
   rm -rf "$prefix"
   cmake --install "$build/release" --prefix "$prefix" >/dev/null
 }

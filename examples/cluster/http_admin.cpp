@@ -104,7 +104,8 @@ void http_api::status(const request& req, response& res) const {
       .number("commit", s.commit.value())
       .number("applied", s.applied.value())
       .number("snapshot", s.snapshot.value())
-      .boolean("change_under_way", s.change_under_way);
+      .boolean("change_under_way", s.change_under_way)
+      .number("refused_by", s.refused_by.value());
   {
     const confman::map_snapshot now = map_.snapshot();
     json.string("version", to_string(now.at()))

@@ -207,7 +207,8 @@ class basic_config_map {
         .revision;
   }
 
-  // The same, blocking the calling thread. Without `error` they throw std::system_error. On the map's own
+  // The same, blocking the calling thread. Without `error` they throw failure_exception, a std::system_error
+  // whose what() is one sentence: the key, what is wrong and what to do. On the map's own
   // queue or thread they fail with would_deadlock; on threads of the host's executor they block it, for ever
   // if it has no other: use the asynchronous ones there.
   write_result put(std::string_view key, std::string_view value, std::error_code& error) {
@@ -230,10 +231,11 @@ class basic_config_map {
 
   // --- reads of this node's state: never block, never wait for a writer ---
 
-  // An entry, owned by whoever holds it; it never changes.
+  // An entry, owned by whoever holds it; it never changes. Nothing for a key that can't exist, as for one
+  // that doesn't: validate_key() tells them apart.
   [[nodiscard]] std::optional<map_entry> get(std::string_view key) const { return node_->map().get(key); }
   // A consistent view for a short while, without even a reference count: keep it no longer than a function
-  // call.
+  // call. `const auto guard = map.read(); guard.find(key)`: what it finds is valid while the guard lives.
   [[nodiscard]] read_guard read() const { return node_->map().read(); }
   // A consistent view for as long as you like.
   [[nodiscard]] map_snapshot snapshot() const { return node_->map().snapshot(); }
@@ -245,9 +247,9 @@ class basic_config_map {
   // local: this node's state; linearizable: after every write acknowledged anywhere before this call began
   // (one round to the leader's quorum, on any member); at_least(version): after that version, on any member.
   // Signature: void(std::error_code, std::optional<map_entry>); no entry without an error: there is no such
-  // key. Errors: timed_out (no majority answered in time, or the version was not reached), busy, stopped;
-  // storage_failed, log_damaged, log_diverged when this node ends meanwhile; operation_aborted. Safe to
-  // repeat.
+  // key. Errors: key_* (no such key can exist), timed_out (no majority answered in time, or the version was
+  // not reached), busy, stopped; storage_failed, log_damaged, log_diverged when this node ends meanwhile;
+  // operation_aborted. Safe to repeat.
   template <class CompletionToken>
   auto async_get(std::string_view key, consistency freshness, CompletionToken&& token);
   // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature:
@@ -323,10 +325,10 @@ class basic_config_map {
 
   // --- watches ---
 
-  // Calls on_change(const change_batch&) for every change under `prefix`, in order, without gap or duplicate,
-  // until the handle is destroyed: from now on, or from after a revision within the history kept. It runs on
-  // the map's executor, one call at a time. A batch with an error (compacted, watch_lagged,
-  // revision_in_future, stopped) is the last.
+  // Calls on_change(const change_batch&) for every change under `prefix` (one with which no key can begin
+  // never has any), in order, without gap or duplicate, until the handle is destroyed: from now on, or from
+  // after a revision within the history kept. It runs on the map's executor, one call at a time. A batch with
+  // an error (compacted, watch_lagged, revision_in_future, stopped) is the last.
   template <class OnChange>
   [[nodiscard]] watch_handle watch(std::string_view prefix, OnChange on_change);
   template <class OnChange>

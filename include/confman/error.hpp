@@ -1,6 +1,7 @@
 // Errors: std::error_code values, and `failure`, an error_code with a sentence for the person who has to act.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -65,6 +66,8 @@ enum class errc {
   // Sessions and large values.
   session_expired,  // closed, or idle for too long: its writes aren't told apart any more
   upload_expired,   // a large value's earlier pieces are gone: put it again
+  // Typed values.
+  bad_value,  // a value can't be decoded as the type asked for: see decode_value()
 };
 
 [[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;
@@ -83,6 +86,17 @@ struct failure {
   failure(errc c, std::string w) : code(make_error_code(c)), what(std::move(w)) {}
 
   explicit operator bool() const noexcept { return static_cast<bool>(code); }
+};
+
+// A failure as an exception: code() is its code, what() its sentence and nothing else.
+class failure_exception : public std::system_error {
+ public:
+  explicit failure_exception(failure error)
+      : std::system_error(error.code), text_(std::make_shared<const std::string>(std::move(error.what))) {}
+  [[nodiscard]] const char* what() const noexcept override { return text_->c_str(); }
+
+ private:
+  std::shared_ptr<const std::string> text_;  // shared: copying an exception must not throw
 };
 
 // Either a value or a failure.

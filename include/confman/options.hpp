@@ -71,7 +71,9 @@ struct options {
   std::size_t watch_buffer_changes = 1 << 14;   // what one watch may have waiting before it is told it lagged
   std::size_t watch_buffer_bytes = 64 << 20;
 
-  // Called with everything worth a line in a log: peers that come and go, refusals, why the node stopped.
+  // Called with what goes wrong and is worth a line in a log: options that can't be used, peers that can't be
+  // reached, peers refused, this node refused by one, a snapshot or a message that failed, why the node
+  // stopped. Connections and changes of leader that go well are no events: see status().
   // Runs on the map's queue: must be quick, must not call the map. Never called after the map's destructor
   // returned.
   std::function<void(const failure&)> on_event;

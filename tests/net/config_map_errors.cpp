@@ -121,9 +121,11 @@ TEST_CASE("each bad option ends the start with its name, and nothing is touched"
   p.still_works();
 }
 
-TEST_CASE("a bad option reaches async_run as its error, and the context's run returns") {
+TEST_CASE("a bad option reaches async_run and on_event, and the context's run returns") {
   options o = memory_options();
   o.self = 9;
+  std::vector<failure> events;
+  o.on_event = [&](const failure& f) { events.push_back(f); };
   loopback_network network;
   asio::io_context io;
   memory_map map(io.get_executor(), o, network);
@@ -133,6 +135,9 @@ TEST_CASE("a bad option reaches async_run as its error, and the context's run re
   io.run();
   CHECK(ended == errc::bad_option);
   CHECK(contains(map.last_failure().what, "options.self is 9"));
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].code == errc::bad_option);
+  CHECK(events[0].what == map.last_failure().what);
 }
 
 TEST_CASE("a port in use is named, before the directory is made") {
@@ -168,6 +173,8 @@ TEST_CASE("a directory of another cluster or another node is refused") {
   failure f = p.refused(o);
   CHECK(f.code == errc::wrong_cluster);
   CHECK(contains(f.what, o.directory));
+  CHECK(contains(f.what, "options.cluster"));
+  CHECK(contains(f.what, "options.members"));
   CHECK(contains(f.what, "hoose another directory"));
   o = p.o;
   o.members[2] = "127.0.0.1:" + std::to_string(p.spare_port);
@@ -177,6 +184,7 @@ TEST_CASE("a directory of another cluster or another node is refused") {
   CHECK(contains(f.what, o.directory));
   CHECK(contains(f.what, "node 1"));
   CHECK(contains(f.what, "node 2"));
+  CHECK(contains(f.what, "options.self"));
   p.still_works();
 }
 
@@ -360,6 +368,10 @@ TEST_CASE(
     config_map foreign(o);
     REQUIRE_FALSE(foreign.start());
     CHECK(reported(errc::wrong_cluster));
+    const std::lock_guard lock(mutex);
+    CHECK(std::all_of(events.begin(), events.end(), [](const failure& f) {
+      return f.code != errc::wrong_cluster || contains(f.what, "options.cluster");
+    }));
   }
   CHECK(map.put("/a", "1").revision > 0);
 }
@@ -397,6 +409,7 @@ TEST_CASE("a wiped data directory under an old id is not trusted, and says so") 
   for (const failure& f : events) all += f.code.message() + ": " + f.what + "\n";
   INFO(all);
   CHECK(told);
+  CHECK(eventually([&] { return wiped.status().refused_by != node_id(0) || wiped.last_failure(); }));
   CHECK_FALSE(wiped.get("/a"));
   CHECK(c[victim % 3 + 1].put("/b", "1").revision > 0);
 }
@@ -439,6 +452,8 @@ TEST_CASE("bad keys and values are refused with exact codes, in every form, and 
       CHECK(e.code() == in.code);
       INFO(e.what());
       CHECK(contains(e.what(), in.says));
+      // The sentence alone: std::system_error would repeat the code's text behind it.
+      if (in.code != errc::value_too_large) CHECK(e.what() == validate_key(in.key).what);
     }
     if (in.code != errc::value_too_large) {
       (void)map.erase(in.key, error);
@@ -446,6 +461,16 @@ TEST_CASE("bad keys and values are refused with exact codes, in every form, and 
       (void)map.compare_erase(in.key, 1, error);
       CHECK(error == in.code);
       CHECK_FALSE(map.get(in.key));
+      for (const consistency& freshness : {consistency(local), consistency(linearizable)}) {
+        CHECK_FALSE(map.get(in.key, freshness, error));
+        CHECK(error == in.code);
+        std::promise<std::error_code> read;
+        map.async_get(in.key, freshness, [&](std::error_code code, const std::optional<map_entry>& entry) {
+          CHECK_FALSE(entry);
+          read.set_value(code);
+        });
+        CHECK(read.get_future().get() == in.code);
+      }
     }
   }
   CHECK(map.read().revision() == revision);

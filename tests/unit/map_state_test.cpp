@@ -138,8 +138,27 @@ TEST_CASE("a batch becomes visible as a whole") {
   CHECK(guard.revision() == 100);
   CHECK(guard.find("/0")->value() == "v");
   CHECK(guard.find("/1") != nullptr);
-  CHECK(map.read().find("/0")->value() == "new");  // nested: a newer version than the outer guard's
-  CHECK(map.read().find("/1") == nullptr);
+  CHECK(map.get("/0")->value() == "new");  // nested: a newer version than the outer guard's
+  CHECK_FALSE(map.get("/1"));
+}
+
+// What find() gives is gone with the guard or snapshot, so the compiler refuses it of a temporary one.
+template <class View>
+concept finds_in_a_temporary = requires(View (*view)(), std::string_view key) {
+  view().find(key);
+};
+template <class View>
+concept finds_in_a_variable = requires(const View& view, std::string_view key) {
+  view.find(key);
+};
+
+TEST_CASE("a record can't be found in a view that is gone at the end of the expression") {
+  static_assert(finds_in_a_variable<read_guard> && !finds_in_a_temporary<read_guard>);
+  static_assert(finds_in_a_variable<map_snapshot> && !finds_in_a_temporary<map_snapshot>);
+  map_state map;
+  put(map, "/k");
+  map.publish();
+  CHECK(map.read().get("/k")->value() == "v");  // an entry owns what it shows
 }
 
 TEST_CASE("the state hash depends on the content alone, not on batches or on what was there before") {

@@ -232,6 +232,8 @@ TEST_CASE("text and numbers are stored as people write them") {
 
 TEST_CASE("text that is no such number is refused with the text") {
   for (const char* text : {"", " 1", "1 ", "1x", "0x10", "+1", "1.5"}) CHECK_FALSE(decode_value<int>(text));
+  CHECK(decode_value<int>("12x").error().code == errc::bad_value);
+  CHECK(decode_value<bool>("1").error().code == errc::bad_value);
   CHECK(decode_value<int>("12x").error().what.find("'12x' is not an integer") != std::string::npos);
   CHECK(decode_value<std::uint8_t>("256").error().what.find("out of the range") != std::string::npos);
   CHECK_FALSE(decode_value<unsigned>("-1"));
@@ -259,7 +261,7 @@ TEST_CASE("typed values that are cut, lengthened or flipped never throw and neve
   const std::string bytes = encode_value(make_limits());
   for (std::size_t size = 0; size < bytes.size(); ++size)
     CHECK_FALSE(decode_value<limits>(std::string_view(bytes).substr(0, size)));
-  CHECK_FALSE(decode_value<limits>(bytes + "x"));
+  CHECK(decode_value<limits>(bytes + "x").error().code == errc::bad_value);
   for (std::size_t i = 0; i < bytes.size(); ++i)
     for (const int flip : {1, 0x80, 0xFF}) {
       std::string damaged = bytes;

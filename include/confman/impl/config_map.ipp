@@ -14,6 +14,7 @@ inline std::uint32_t ticks(std::chrono::milliseconds time, std::chrono::millisec
 
 CONFMAN_DECL node_options translate(const options& o) {
   node_options n;
+  n.on_event = o.on_event;  // first: that the options are bad is an event too
   n.invalid = validate(o);
   if (n.invalid) return n;
   for (const auto& [id, address] : o.members) {
@@ -65,7 +66,6 @@ CONFMAN_DECL node_options translate(const options& o) {
   n.log.segment_bytes = o.segment_bytes;
   n.history = {o.watch_history_changes, o.watch_history_bytes};
   n.watch = {o.watch_buffer_changes, o.watch_buffer_bytes};
-  n.on_event = o.on_event;
   return n;
 }
 
@@ -142,7 +142,7 @@ CONFMAN_DECL result<prepared_write> prepare_session(const options& o, command_ki
 }
 
 [[noreturn]] CONFMAN_DECL void throw_failure(const failure& error) {
-  throw std::system_error(error.code, error.what);
+  throw failure_exception(error);
 }
 
 }  // namespace confman::detail

@@ -91,9 +91,10 @@ template <class Transport, class Storage>
 template <class CompletionToken>
 auto basic_config_map<Transport, Storage>::async_get(std::string_view key, consistency freshness,
                                                      CompletionToken&& token) {
+  const std::error_code refused = validate_key(key).code;
   return asio::async_initiate<CompletionToken, void(std::error_code, std::optional<map_entry>)>(
-      detail::initiate_read<node_type>(node_), token, freshness.wait_for, freshness.token,
-      detail::finish_get{&node_->map(), std::string(key)});
+      detail::initiate_read<node_type>(node_), token, refused ? std::nullopt : freshness.wait_for,
+      freshness.token, detail::finish_get{&node_->map(), std::string(key), refused});
 }
 
 template <class Transport, class Storage>
@@ -126,7 +127,8 @@ template <class Transport, class Storage>
 std::optional<map_entry> basic_config_map<Transport, Storage>::get(std::string_view key,
                                                                    consistency freshness,
                                                                    std::error_code& error) const {
-  read_barrier(freshness, error);
+  error = validate_key(key).code;
+  if (!error) read_barrier(freshness, error);
   if (error) return std::nullopt;
   return get(key);
 }
@@ -196,7 +198,8 @@ write_result basic_config_map<Transport, Storage>::write_throwing(command_kind k
   if (error) {
     // Refused before it was sent: then there is more to say than the code does.
     const result<detail::prepared_write> write = detail::prepare(options_, kind, key, value, expected, {});
-    detail::throw_failure(write ? failure{error, "confman: '" + std::string(key) + "'"} : write.error());
+    detail::throw_failure(write ? failure{error, "key " + detail::quoted(key) + ": " + error.message()}
+                                : write.error());
   }
   return outcome;
 }

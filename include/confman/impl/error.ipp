@@ -22,14 +22,13 @@ class category_t final : public std::error_category {
       case errc::busy:
         return "a bounded queue is full: certainly not applied, retry later";
       case errc::stopped:
-        return "the map is not running or is shutting down";
+        return "the map is not running or is shutting down: last_failure() says why";
       case errc::would_deadlock:
         return "a blocking call on the thread that completes it: use the async form here, or call from "
                "another thread";
       case errc::outcome_unknown:
         return "the leader changed or the deadline passed while the write was under way: it may or may not "
-               "have been "
-               "applied; read the key before retrying";
+               "have been applied; read the key before retrying";
       case errc::timed_out:
         return "the deadline passed: a majority could not be reached in time";
       case errc::key_empty:
@@ -44,7 +43,7 @@ class category_t final : public std::error_category {
         return "the value is larger than options.max_value_bytes: raise it on every member, or split the "
                "value";
       case errc::bad_option:
-        return "an option has an impossible value";
+        return "an option, or what it names, can't be used";
       case errc::bad_command:
         return "a command could not be decoded";
       case errc::compare_failed:
@@ -56,7 +55,7 @@ class category_t final : public std::error_category {
       case errc::revision_in_future:
         return "that revision does not exist yet on this cluster";
       case errc::directory_in_use:
-        return "the data directory is used by another process";
+        return "the data directory is used by another process, or by another map of this one";
       case errc::wrong_cluster:
         return "the data directory or peer belongs to another cluster";
       case errc::wrong_node:
@@ -68,7 +67,7 @@ class category_t final : public std::error_category {
       case errc::log_damaged:
         return "acknowledged data in the log is damaged";
       case errc::storage_failed:
-        return "a write or sync of the log failed: the node has stopped";
+        return "the disk or file system refused an operation";
       case errc::unknown_peer:
         return "a peer that is not a member of this cluster";
       case errc::bad_frame:
@@ -103,8 +102,10 @@ class category_t final : public std::error_category {
                "read";
       case errc::upload_expired:
         return "the earlier pieces of this large value have expired: put it again";
+      case errc::bad_value:
+        return "a value can't be decoded as the type asked for";
       case errc::bad_address:
-        return "the address is not of the form host:port";
+        return "the address is not of the form host:port, is unknown, or is not of this machine";
       case errc::two_leaders:
         return "two nodes claim to lead one term: a data directory was restored or shared, see the nodes' "
                "logs";

@@ -24,10 +24,12 @@ struct map_core;
 // Complexity of a lookup: one step per byte position in which keys on the way differ; nothing is allocated.
 class map_view {
  public:
-  // The record of exactly this key, or nullptr. Valid as long as the guard or snapshot.
-  [[nodiscard]] const record* find(std::string_view key) const noexcept {
+  // The record of exactly this key, or nullptr. Valid as long as the guard or snapshot, so not of a temporary
+  // one: `const auto guard = map.read(); guard.find(key)`.
+  [[nodiscard]] const record* find(std::string_view key) const& noexcept {
     return detail::find_record(state_->root, key);
   }
+  const record* find(std::string_view key) const&& = delete;
   // The same as a handle that outlives guard, snapshot and map.
   [[nodiscard]] std::optional<map_entry> get(std::string_view key) const noexcept {
     const record* const found = find(key);

@@ -189,14 +189,16 @@ struct finish_plain {
   }
 };
 
-// The handler takes the error and the entry as it is now. The node completes the operation, so the map is
-// there; owning the node from an operation that it owns would keep both for ever.
+// The handler takes the error, `refused` before any other, and the entry as it is now. The node completes the
+// operation, so the map is there; owning the node from an operation that it owns would keep both for ever.
 struct finish_get {
   const map_state* map;
   std::string key;
+  std::error_code refused;  // why there can't be such a key
 
   template <class Bound>
   void operator()(Bound bound, std::error_code code) const {
+    if (refused) code = refused;
     std::optional<map_entry> found;
     if (!code) found = map->get(key);
     Bound::post(std::move(bound), code, std::move(found));

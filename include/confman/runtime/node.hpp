@@ -527,6 +527,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     status_.first = core.log().first_index();
     status_.snapshot = core.snapshot() ? core.snapshot()->at.index : log_index{};
     status_.change_under_way = core.change_under_way();
+    status_.refused_by = core.refused_by();
   }
 
   [[nodiscard]] static std::uint64_t random_salt() {

@@ -43,6 +43,8 @@ struct node_status {
   log_index snapshot;     // what the newest durable snapshot contains; 0: there is none
   configuration members;  // the effective one
   bool change_under_way = false;
+  node_id
+      refused_by;  // a member that refuses this data directory, because this id is bound to another; 0: none
 };
 
 }  // namespace confman

@@ -214,17 +214,23 @@ class log_directory {
   }
 
   [[nodiscard]] failure check_owner(const log_format::identity& found) const {
-    const auto differs = [this](errc code, const char* what, std::uint64_t theirs, std::uint64_t ours) {
+    const auto differs = [this](errc code, const char* what, std::uint64_t theirs, std::uint64_t ours,
+                                const char* where) {
       return failure(code, path_ + " belongs to " + what + " " + std::to_string(theirs) +
                                ", this node is set up as " + what + " " + std::to_string(ours) +
-                               ". Nothing was changed. Correct the option, or choose another directory");
+                               ". Nothing was changed. " + where + ", or choose another directory");
     };
     if (found.cluster != options_.cluster)
-      return differs(errc::wrong_cluster, "cluster", found.cluster.value(), options_.cluster.value());
+      return differs(
+          errc::wrong_cluster, "cluster", found.cluster.value(), options_.cluster.value(),
+          "The number comes from options.cluster, or from options.members where that is empty: set "
+          "them to what they were");
     if (found.group != options_.group)
-      return differs(errc::wrong_cluster, "group", found.group.value(), options_.group.value());
+      return differs(errc::wrong_cluster, "group", found.group.value(), options_.group.value(),
+                     "Start what wrote it");
     if (found.node != options_.node)
-      return differs(errc::wrong_node, "node", found.node.value(), options_.node.value());
+      return differs(errc::wrong_node, "node", found.node.value(), options_.node.value(),
+                     "The id is options.self: correct it");
     return {};
   }
 

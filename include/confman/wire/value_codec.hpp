@@ -168,11 +168,11 @@ template <class T>
   T value{};
   const auto [end, error] = std::from_chars(bytes.data(), bytes.data() + bytes.size(), value);
   if (error == std::errc::result_out_of_range)
-    return failure(errc::bad_command, "value " + excerpt(bytes) + " is out of the range of its type");
+    return failure(errc::bad_value, "value " + excerpt(bytes) + " is out of the range of its type");
   if (error != std::errc{} || end != bytes.data() + bytes.size())
-    return failure(errc::bad_command, "value " + excerpt(bytes) + " is not " +
-                                          (std::is_integral_v<T> ? "an integer: digits only, no spaces"
-                                                                 : "a number, such as 0.25"));
+    return failure(errc::bad_value, "value " + excerpt(bytes) + " is not " +
+                                        (std::is_integral_v<T> ? "an integer: digits only, no spaces"
+                                                               : "a number, such as 0.25"));
   return value;
 }
 
@@ -184,13 +184,13 @@ template <class T>
     value_reader archive(bytes);
     archive(value);
     if (archive.remaining() != 0)
-      return failure(errc::bad_command, what + std::to_string(archive.remaining()) +
-                                            " bytes are left over; was it written as another type?");
+      return failure(errc::bad_value, what + std::to_string(archive.remaining()) +
+                                          " bytes are left over; was it written as another type?");
     return value;
   } catch (const std::exception& e) {
-    return failure(errc::bad_command, what + e.what() + "; was it written as another type?");
+    return failure(errc::bad_value, what + e.what() + "; was it written as another type?");
   } catch (...) {  // the user's own serialize() may throw anything
-    return failure(errc::bad_command, what + "an unknown exception was thrown");
+    return failure(errc::bad_value, what + "an unknown exception was thrown");
   }
 }
 
@@ -217,7 +217,7 @@ template <class T>
 }
 
 // The value that `bytes` stand for. Takes no memory beyond a small multiple of bytes.size(), and never throws
-// on bad input. Errors: value_too_large if there are more than `max_bytes`; bad_command if they aren't a T.
+// on bad input. Errors: value_too_large if there are more than `max_bytes`; bad_value if they aren't a T.
 template <class T>
 [[nodiscard]] result<T> decode_value(std::string_view bytes,
                                      std::size_t max_bytes = default_max_typed_value_bytes) {
@@ -229,7 +229,7 @@ template <class T>
   } else if constexpr (std::is_same_v<T, bool>) {
     if (bytes == "true") return true;
     if (bytes == "false") return false;
-    return failure(errc::bad_command, "value " + detail::excerpt(bytes) + " is neither true nor false");
+    return failure(errc::bad_value, "value " + detail::excerpt(bytes) + " is neither true nor false");
   } else if constexpr (std::is_arithmetic_v<T>) {
     return detail::parse_number<T>(bytes);
   } else {

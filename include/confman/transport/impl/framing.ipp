@@ -222,10 +222,11 @@ CONFMAN_DECL failure check_hello(const hello& theirs, const hello_expectation& o
                 std::to_string(oldest_protocol_version) + " to " + std::to_string(protocol_version) +
                 ": upgrade the older one, one release at a time"};
   if (theirs.cluster != ours.cluster)
-    return {errc::wrong_cluster, who + " belongs to cluster " + std::to_string(theirs.cluster.value()) +
-                                     ", node " + to_text(ours.self) + " to cluster " +
-                                     std::to_string(ours.cluster.value()) +
-                                     ": correct the address, or the data directory of the one that is wrong"};
+    return {errc::wrong_cluster,
+            who + " belongs to cluster " + std::to_string(theirs.cluster.value()) + ", node " +
+                to_text(ours.self) + " to cluster " + std::to_string(ours.cluster.value()) +
+                ": give both the same options.cluster (or, where that is empty, the same "
+                "options.members), or correct the address"};
   if (ours.peer && theirs.from != ours.peer)
     return {errc::wrong_node, "node " + to_text(theirs.from) + " answers at " + where + ", where node " +
                                   to_text(ours.peer) + " was expected: correct the members' addresses"};
