@@ -26,8 +26,9 @@ LONG_FILES = {}
 RANKS = {
     'core': 0, 'clock': 1, 'wire': 2, 'storage': 3, 'transport': 4, 'map': 5, 'partition': 6, 'runtime': 7,
     'options.hpp': 8, 'observer.hpp': 8, 'concepts.hpp': 8,
-    'config_map.hpp': 9, 'cell.hpp': 9, 'restore.hpp': 9,
-    'confman.hpp': 10,
+    'config_map.hpp': 9, 'cell.hpp': 9,
+    'restore.hpp': 10,
+    'confman.hpp': 11,
 }
 EVERYWHERE = {'config.hpp', 'error.hpp'}
 SIM_SEES = {'core', 'clock', 'wire', 'storage', 'transport', 'map', 'partition', 'runtime',

@@ -180,8 +180,11 @@ TEST_CASE("a new member joins by snapshot where the log was cut") {
   CHECK(c[4].list("/k/").size() == 3000);
   CHECK_FALSE(c.stop(4));
   REQUIRE_FALSE(c.start(c.joining_options(4, c.follower())));
-  CHECK(c[4].list("/k/").size() == 3000);
   CHECK(c[4].put("/after", "1").revision > 0);
+  std::error_code error;
+  c[4].read_barrier(linearizable, error);
+  CHECK_FALSE(error);
+  CHECK(c[4].list("/k/").size() == 3000);
 }
 
 TEST_CASE("with snapshot_on_stop the next start has nothing to replay") {

@@ -122,7 +122,7 @@ TEST_CASE("what is refused at once is not completed inline either") {
     };
   };
   f.map.async_put("", "1", expect(errc::key_empty));
-  f.map.async_put("/a", std::string((1 << 20) + 1, 'x'), expect(errc::value_too_large));
+  f.map.async_put("/a", std::string(max_large_value_bytes + 1, 'x'), expect(errc::value_too_large));
   f.map.async_get("/a", local, expect({}));
   f.map.async_read_barrier(local, expect({}));
   f.map.async_run(expect(errc::stopped));
