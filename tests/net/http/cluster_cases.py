@@ -274,7 +274,7 @@ def a_wiped_member_is_refused_until_its_id_is_removed(c):
     at = c.ask(1, "PUT", "/v1/kv/wiped", b"kept").version
     c.kill(3)
     c.start(3, directory="3-empty")
-    eventually(lambda: "directory" in c.log_of(3), "node 3 is told why it can't take part")
+    eventually(lambda: "bound to another data directory" in c.log_of(3), "node 3 is told why it is refused")
     c.ask(3, "GET", "/readyz").expect_problem(503, "not_ready")
     change(c, "DELETE", "/v1/members/3")
     c.kill(3)
