@@ -492,6 +492,9 @@ TEST_CASE("a follower's disk that stalls makes nobody resign, and a lone leader 
   c[2].tick(8);
   CHECK(c[2]->write_in_flight());
   CHECK(c[2].observer.events.empty());
+  CHECK(c[1]->core().role() == role::leader);
+  c.tick(6);
+  CHECK(w.ended_with({}));
   const auto lone = lone_leader();
   test_write slow("/a", "1");
   lone->g->submit(slow);

@@ -353,7 +353,7 @@ TEST_CASE("a new leader in the middle of a transfer serves the follower from its
   CHECK(f.c[3]->core().commit() == f.c[2]->core().commit());
 }
 
-TEST_CASE("a piece of a deposed leader is not taken") {
+TEST_CASE("a piece of a deposed leader, or of who leads nobody, is not taken") {
   one_far_behind f;
   f.bring_back();
   const term_t term = f.c[3]->core().term();
@@ -363,6 +363,10 @@ TEST_CASE("a piece of a deposed leader is not taken") {
   late.bytes = shared_bytes::copy(std::string(64, 'x'));
   CHECK(f.c[3].receive(1, term.value() - 1, late) == std::error_code{});
   CHECK(f.c[3].storage.pieces.empty());
+  CHECK(f.c[3].receive(2, term.value(), late) == errc::two_leaders);
+  CHECK(f.c[1].receive(2, term.value(), late) == errc::two_leaders);
+  CHECK(f.c[3].storage.pieces.empty());
+  CHECK(f.c[1].storage.pieces.empty());
   CHECK(f.c[3].receive(1, term.value(), late) == std::error_code{});
   CHECK(f.c[3].storage.pieces.size() == 1);
 }

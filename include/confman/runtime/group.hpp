@@ -369,10 +369,12 @@ class group {
       m.body = snapshot_piece_response{};
     if (const std::error_code error = core_.step(std::move(m))) return error;
     if (term != core_.term()) return {};
-    if (auto* piece = std::get_if<snapshot_piece>(&body))
+    if (auto* piece = std::get_if<snapshot_piece>(&body)) {
+      if (core_.leader() && core_.leader() != from) return errc::two_leaders;
       snapshots_.receive(from, std::move(*piece));
-    else
+    } else {
       snapshots_.receive(from, std::get<snapshot_piece_response>(body));
+    }
     return {};
   }
 
