@@ -54,7 +54,7 @@ class group {
         storage_(storage),
         map_(map),
         observer_(observer),
-        forwarded_(options.raft.boot),
+        forwarded_(options.raft.boot, options.raft.incarnation),
         snapshots_(options.snapshots, core_, transport, storage, map, observer, newest_snapshot),
         joining_(options.join, options.raft.election_ticks) {}
 
