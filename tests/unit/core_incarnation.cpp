@@ -136,6 +136,12 @@ TEST_CASE("trap: a member that lagged while an id came back with a new directory
   CHECK(node.receive(2, next.value() + 1, vote_request{}, stranger) == errc::wrong_incarnation);
 }
 
+TEST_CASE("trap: an answer to a directory that was wiped is not taken for one to its successor's request") {
+  for (std::uint64_t boot = 1; boot < 50; ++boot)
+    CHECK((first_request(1, incarnation_of(2)) >> 32) != (first_request(boot, stranger) >> 32));
+  CHECK(first_request(1, stranger) != first_request(2, stranger));
+}
+
 TEST_CASE("a refused data directory knows who refused it, whatever the terms") {
   test_node node(2, bound_voters(3), {}, disk_of(5, {}));
   CHECK(node->refused_by() == node_id(0));

@@ -70,11 +70,20 @@ class read_rounds {
   std::deque<batch> batches_;
 };
 
+// Where the numbers of a process's requests begin, so that they never repeat: neither those of an earlier
+// start of this data directory, nor those of another directory that spoke for the same id and counted its
+// starts from 1, too (but for one chance in about 2^30).
+[[nodiscard]] constexpr std::uint64_t first_request(std::uint64_t boot, incarnation_id incarnation) noexcept {
+  constexpr std::uint64_t upper = 0x3FFFFFFF00000000u;
+  return (((incarnation.value() * 0x9E3779B97F4A7C15u) >> 2) & upper) + (boot << 32);
+}
+
 // A follower's reads that wait for the leader's answer. A context never repeats, not even across restarts: an
 // answer meant for an earlier run would carry an index that is too old.
 class follower_reads {
  public:
-  explicit follower_reads(std::uint64_t boot) : context_(boot << 32) {}
+  explicit follower_reads(std::uint64_t boot, incarnation_id incarnation = {})
+      : context_(first_request(boot, incarnation)) {}
 
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
 

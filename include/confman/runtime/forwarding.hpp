@@ -5,15 +5,17 @@
 #include <utility>
 #include <vector>
 
+#include "confman/core/read_index.hpp"
 #include "confman/runtime/operation.hpp"
 
 namespace confman {
 
-// The follower's side: what was sent and not yet answered. Request numbers begin at boot << 32 and so never
-// repeat, not even after a restart.
+// The follower's side: what was sent and not yet answered. Request numbers begin at first_request() and so
+// never repeat, neither after a restart nor after the id has got another data directory.
 class forwarded_writes {
  public:
-  explicit forwarded_writes(std::uint64_t boot) : next_(boot << 32) {}
+  explicit forwarded_writes(std::uint64_t boot, incarnation_id incarnation = {})
+      : next_(first_request(boot, incarnation)) {}
 
   [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
   [[nodiscard]] bool full(std::size_t max_requests, std::size_t max_bytes) const noexcept {
@@ -69,13 +71,14 @@ class forwarded_writes {
 // refused in any other, so nothing needs to be remembered beyond it.
 class forward_filter {
  public:
-  // True once per (term, from, request). A request more than 64 behind the newest counts as seen.
+  // True once per (term, from, request). A request more than 64 behind the newest of the same process counts
+  // as seen.
   [[nodiscard]] bool accept(term_t term, node_id from, std::uint64_t request) {
     if (term != term_) {
       term_ = term;
       seen_.clear();
     }
-    window& w = seen_[from];
+    window& w = seen_[{from, request >> 32}];
     if (request > w.newest) {
       const std::uint64_t step = request - w.newest;
       w.older = step > 64 ? 0 : (step == 64 ? 0 : w.older << step) | (std::uint64_t{1} << (step - 1));
@@ -96,7 +99,7 @@ class forward_filter {
     std::uint64_t older = 0;  // bit i: request newest - 1 - i was seen
   };
   term_t term_;
-  std::map<node_id, window> seen_;
+  std::map<std::pair<node_id, std::uint64_t>, window> seen_;  // by process, see first_request()
 };
 
 }  // namespace confman

@@ -2,6 +2,7 @@
 // answered so.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <optional>
@@ -19,7 +20,16 @@
 
 namespace confman::sim {
 
-enum class call_kind : std::uint8_t { put, erase, exchange, read_linearizable, read_at_least, read_local };
+enum class call_kind : std::uint8_t {
+  put,
+  erase,
+  exchange,
+  open_session,
+  piece,  // of a large value
+  read_linearizable,
+  read_at_least,
+  read_local
+};
 
 // Every answer carries a place in the log (a write its own, a read that of the state it saw), so the order of
 // operations is known and needs no search: replay the committed commands in that order, and check
@@ -37,7 +47,8 @@ class history {
   history(const history&) = delete;
   history& operator=(const history&) = delete;
 
-  // A client begins. Returns the call's number; it travels in the command as its timestamp.
+  // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
+  [[nodiscard]] static std::int64_t stamp(call_id id) noexcept { return static_cast<std::int64_t>(id) * 1000; }
   CONFMAN_DECL call_id begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token = 0);
   [[nodiscard]] CONFMAN_DECL static std::string key_name(std::uint32_t key);
   // The value that a put or exchange writes: unique, and known from the number of the call.
@@ -52,6 +63,10 @@ class history {
   // A write is answered. Codes other than success, compare_failed, outcome_unknown and timed_out mean:
   // certainly not applied.
   CONFMAN_DECL void on_write(node_id node, call_id id, std::error_code code, const apply_result& result);
+  // A write of a session whose outcome isn't known is sent again.
+  CONFMAN_DECL void on_again(node_id node, call_id id);
+  // The group may send it again by itself, until it knows the outcome.
+  void may_repeat(call_id id) { calls_[id].sent_again = std::max(calls_[id].sent_again, 1u); }
   // A read may be answered from this state.
   CONFMAN_DECL void on_read(node_id node, call_id id, const map_view& state);
   // A read failed, or nobody is left who could answer the call.
@@ -73,6 +88,8 @@ class history {
     std::uint32_t key = 0;
     std::uint64_t floor = 0;    // it can't take effect at or before this index
     std::uint64_t applied = 0;  // the index at which it took effect
+    std::uint64_t expired = 0;  // the index at which its session was gone
+    unsigned sent_again = 0;
     version answered;
   };
   // What the command at an index did.
@@ -81,6 +98,7 @@ class history {
     call_id by = 0;  // 0: not a client's
     std::error_code code;
     std::uint64_t previous = 0;
+    version at;  // as the answer says: of a write that was sent again, the first one's
   };
   struct change {
     std::uint64_t index = 0;
@@ -91,7 +109,9 @@ class history {
   [[nodiscard]] call_id effect_at(log_index index) const noexcept {
     return index.value() < applied_.size() ? applied_[index.value()].by : 0;
   }
-  void replay(node_id node, const entry& e);
+  void replay(node_id node, const entry& e, const apply_result& result);
+  void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
+  [[nodiscard]] bool replay_session(call& c, effect& done, const apply_result& result);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
 
   const scenario& plan_;

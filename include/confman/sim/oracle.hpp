@@ -132,15 +132,19 @@ class oracle {
   [[nodiscard]] std::optional<chain_hash> hash_at(const raft_core& core, log_index i) const;
   [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);
   [[nodiscard]] bool on_platter(node_id node, log_index index, chain_hash hash) const;
+  [[nodiscard]] bool holds(const node_account& account, log_index index, chain_hash hash) const;
+  // What this directory holds, or held when it was lost: its word counted then, and still does.
+  [[nodiscard]] bool has_held(const member& m, log_index index, chain_hash hash) const;
   void check_promise(node_id node, const message& m, const raft_core& core);
   void record_vote(node_id node, term_t term, node_id candidate);
   void check_leader(node_id node, node_account& account, const raft_core& core);
-  void check_committed(node_id node, log_index from, const raft_core& core);
+  void check_committed(node_id node, log_index from, const raft_core& core, bool leads);
   void check_quorum(node_id node, log_index index, const raft_core& core, const configuration& members);
 
   trace& trace_;
   statistics& counts_;
   std::vector<node_account> nodes_;                   // by id; 0 unused
+  std::map<std::pair<node_id, incarnation_id>, node_account> lost_;  // disks that were wiped
   std::vector<node_id> terms_;                        // leader of each term
   std::vector<committed_place> committed_;            // by index
   std::vector<std::vector<place>> seen_;              // by index: what was ever written there

@@ -89,6 +89,9 @@ struct scenario {
   unsigned burst = 1;          // operations that a client may start at once
   std::size_t max_value_bytes = 64;
   unsigned reads = 400;         // of 1,000 operations
+  unsigned sessions = 0;        // of 1,000 writes, how many belong to a session
+  unsigned uploads = 0;         // ... and how many are large values in pieces
+  std::uint64_t session_ttl_ms = 1000;  // of log time, in which each call takes a millisecond
   unsigned cancellations = 20;  // of 1,000 times a client looks up
 
   // the trouble

@@ -83,6 +83,12 @@ enum class counted : std::uint8_t {
   retirements,
   wiped_disks,
   strangers,
+  sessions_opened,
+  session_retries,
+  session_replays,
+  sessions_expired,
+  uploads,
+  uploads_expired,
   count_,
 };
 
@@ -172,7 +178,13 @@ class statistics {
                                          "joins",
                                          "retirements",
                                          "wiped_disks",
-                                         "strangers"};
+                                         "strangers",
+                                         "sessions_opened",
+                                         "session_retries",
+                                         "session_replays",
+                                         "sessions_expired",
+                                         "uploads",
+                                         "uploads_expired"};
     return names[i];
   }
   [[nodiscard]] std::uint64_t value(std::size_t i) const noexcept { return values_[i]; }

@@ -44,9 +44,21 @@ class world {
   class write_call;
   class read_call;
   class change_call;
+  // A write of a session whose outcome the client doesn't know.
+  struct write_again {
+    std::uint64_t call = 0;
+    std::uint64_t session = 0;
+    std::uint64_t sequence = 0;
+    shared_bytes command;
+    unsigned attempts = 0;
+  };
   struct client {
     std::uint32_t open = 0;   // calls under way
     std::uint64_t token = 0;  // the newest index it was told
+    std::uint64_t session = 0;  // 0: none
+    std::uint64_t sequence = 0;
+    std::vector<std::uint64_t> waiting;  // sequences without an answer
+    std::deque<write_again> again;
   };
 
   // time
@@ -60,6 +72,9 @@ class world {
   void client_turn(std::uint32_t who);
   void issue(std::uint32_t who);
   void issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
+  void submit_write(std::uint32_t who, node& at, call_kind kind, std::uint64_t id, write_again what);
+  void send_again(std::uint32_t who);
+  void upload(std::uint32_t who, node& at, std::uint32_t key);
   void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
   void cancel_one();
   void lose_calls(const node& n);

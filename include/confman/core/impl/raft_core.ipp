@@ -34,7 +34,7 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
       state_(recovered.state),
       configurations_(log_index(0), std::move(bootstrap)),
       writes_(recovered.base.index + recovered.entries.size(), recovered.state),
-      follower_reads_(options.boot) {
+      follower_reads_(options.boot, options.incarnation) {
   recover_log(recovered);
   // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of
   // either, and no vote of that term was given: it would have been durable in a write before.

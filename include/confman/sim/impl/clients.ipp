@@ -8,19 +8,32 @@ namespace confman::sim {
 // A write of a client on its way; goes back to the pool when it is answered, or when its node is gone.
 class world::write_call final : public write_operation {
  public:
-  void begin(world& owner, node& at, std::uint32_t who, history::call_id number) {
+  void begin(world& owner, node& at, std::uint32_t who, history::call_id number, call_kind kind,
+             write_again what) {
     owner_ = &owner;
     at_ = &at;
     who_ = who;
     id_ = number;
+    kind_ = kind;
+    what_ = std::move(what);
   }
   [[nodiscard]] const node* at() const noexcept { return at_; }
   [[nodiscard]] history::call_id number() const noexcept { return id_; }
 
   void complete(std::error_code code, const apply_result& result) override {
     if (at_->dead()) return;  // nobody hears it any more
-    owner_->shared_.clients.on_write(at_->id(), id_, code, result);
     client& c = owner_->clients_[who_];
+    const bool answered = !code || code == errc::compare_failed || code == errc::session_expired;
+    if (!answered && try_again()) return end();
+    owner_->shared_.clients.on_write(at_->id(), id_, code, result);
+    if (!code && kind_ == call_kind::open_session) {
+      c.session = result.revision;
+      c.sequence = 0;
+      c.waiting.clear();
+      owner_->shared_.counts.add(counted::sessions_opened);
+    }
+    if (code == errc::session_expired && c.session == what_.session) c.session = 0;
+    if (what_.session == c.session) std::erase(c.waiting, what_.sequence);
     if (!code || code == errc::compare_failed) {
       ++owner_->acknowledged_;
       c.token = std::max(c.token, result.revision);
@@ -28,11 +41,18 @@ class world::write_call final : public write_operation {
     end();
   }
   void lose() {
-    owner_->shared_.clients.on_lost(at_->id(), id_, errc::outcome_unknown);
+    if (!try_again()) owner_->shared_.clients.on_lost(at_->id(), id_, errc::outcome_unknown);
     end();
   }
 
  private:
+  // A write of a session may be sent until its outcome is known; some clients give up before.
+  bool try_again() {
+    if (what_.session == 0 || what_.attempts >= 6 || !owner_->clients_active_) return false;
+    ++what_.attempts;
+    owner_->clients_[who_].again.push_back(what_);
+    return true;
+  }
   void end() {
     --owner_->clients_[who_].open;
     at_ = nullptr;
@@ -43,6 +63,8 @@ class world::write_call final : public write_operation {
   node* at_ = nullptr;  // null: in the pool
   std::uint32_t who_ = 0;
   history::call_id id_ = 0;
+  call_kind kind_ = call_kind::put;
+  write_again what_;
 };
 
 class world::read_call final : public read_operation {
@@ -119,6 +141,7 @@ CONFMAN_DECL node* world::pick_running() {
 
 CONFMAN_DECL void world::client_turn(std::uint32_t who) {
   if (!clients_active_) return;
+  send_again(who);
   const std::uint64_t calls = dice_.between(1, shared_.plan.burst);
   for (std::uint64_t i = 0; i < calls && clients_[who].open < shared_.plan.burst + 2; ++i) issue(who);
   if (dice_.chance(shared_.plan.cancellations)) cancel_one();
@@ -135,14 +158,70 @@ CONFMAN_DECL void world::issue(std::uint32_t who) {
     issue_read(who, *at, kind, key);
   } else {
     const auto kind = dice_.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);
-    issue_write(who, *at, kind, key);
+    if (dice_.chance(shared_.plan.uploads))
+      upload(who, *at, key);
+    else
+      issue_write(who, *at, kind, key);
   }
   after(*at);
 }
 
+// Whatever it may have been told before: through any node.
+CONFMAN_DECL void world::send_again(std::uint32_t who) {
+  client& c = clients_[who];
+  if (c.again.empty() || dice_.coin()) return;
+  node* at = pick_running();
+  if (!at) return;
+  write_again what = std::move(c.again.front());
+  c.again.pop_front();
+  shared_.clients.on_again(at->id(), what.call);
+  submit_write(who, *at, call_kind::put, what.call, std::move(what));
+  after(*at);
+}
+
+// A value in pieces, each by itself; what comes out of order is refused, and then the whole.
+CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) {
+  history& calls = shared_.clients;
+  const history::call_id id = calls.begin(at.id(), call_kind::put, key);
+  const std::string name = history::key_name(key);
+  const std::string value = calls.value_of(id);
+  const std::size_t pieces = std::min<std::size_t>(value.size(), dice_.between(1, 4));
+  command_view command;
+  command.key = name;
+  command.author = node_id(100 + who);
+  command.upload = id;
+  command.kind = command_kind::upload_piece;
+  command.total_bytes = value.size();
+  for (std::size_t i = 0; i < pieces && !at.dead(); ++i) {
+    const std::size_t begin = value.size() * i / pieces, end = value.size() * (i + 1) / pieces;
+    const history::call_id piece = calls.begin(at.id(), call_kind::piece, key);
+    command.offset = begin;
+    command.value = std::string_view(value).substr(begin, end - begin);
+    command.timestamp = history::stamp(piece);
+    submit_write(who, at, call_kind::piece, piece, {piece, 0, 0, encode(command), 0});
+  }
+  if (at.dead()) return calls.on_lost(at.id(), id, errc::stopped);
+  command.kind = command_kind::put;
+  command.value = {};
+  command.total_bytes = command.offset = 0;
+  command.timestamp = history::stamp(id);
+  submit_write(who, at, call_kind::put, id, {id, 0, 0, encode(command), 0});
+}
+
 CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key) {
   history& calls = shared_.clients;
+  client& c = clients_[who];
+  const bool in_session = dice_.chance(shared_.plan.sessions);
+  if (in_session && c.session == 0) kind = call_kind::open_session;
   const history::call_id id = calls.begin(at.id(), kind, key);
+  if (kind == call_kind::open_session) {
+    command_view open;
+    open.kind = command_kind::session_open;
+    open.time_to_live_ms = shared_.plan.session_ttl_ms;
+    open.timestamp = history::stamp(id);
+    open.author = at.id();
+    return submit_write(who, at, kind, id, {id, 0, 0, encode(open), 0});
+  }
   const std::string name = history::key_name(key);
   const std::string value = kind == call_kind::erase ? std::string() : calls.value_of(id);
   command_view command;
@@ -151,7 +230,13 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
                                             : command_kind::compare_exchange;
   command.key = name;
   command.value = value;
-  command.timestamp = static_cast<std::int64_t>(id);
+  command.timestamp = history::stamp(id);
+  if (in_session) {
+    command.session = c.session;
+    command.sequence = ++c.sequence;
+    c.waiting.push_back(command.sequence);
+    command.acknowledged = c.waiting.front();
+  }
   command.author = at.id();
   if (kind == call_kind::exchange) {
     // Mostly what is there, sometimes what isn't.
@@ -161,15 +246,22 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
   } else {
     shared_.counts.add(kind == call_kind::put ? counted::puts : counted::erases);
   }
+  submit_write(who, at, kind, id, {id, command.session, command.sequence, encode(command), 0});
+}
+
+CONFMAN_DECL void world::submit_write(std::uint32_t who, node& at, call_kind kind, std::uint64_t id,
+                                      write_again what) {
   if (free_writes_.empty()) {
     writes_.emplace_back();
     free_writes_.push_back(&writes_.back());
   }
   write_call& call = *free_writes_.back();
   free_writes_.pop_back();
-  call.begin(*this, at, who, id);
+  call.command = what.command;
+  call.repeatable = what.session != 0 && dice_.coin();
+  if (call.repeatable) shared_.clients.may_repeat(id);
+  call.begin(*this, at, who, id, kind, std::move(what));
   call.id = id;
-  call.command = encode(command);
   call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
   call.may_forward = dice_.chance(800);
   ++clients_[who].open;

@@ -33,13 +33,13 @@ CONFMAN_DECL std::string history::value_of(call_id id) const {
 CONFMAN_DECL void history::on_applied(node_id node, const entry& e, const apply_result& result) {
   const auto index = static_cast<std::size_t>(e.index.value());
   counts_.add(counted::applied);
-  if (index == applied_.size()) replay(node, e);
+  if (index == applied_.size()) replay(node, e, result);
   if (index >= applied_.size())
     trace_.fail(invariant::state_machine_safety, "node " + std::to_string(node.value()) + " applies " +
                                                      std::to_string(index) + " after " +
                                                      std::to_string(applied_.size() - 1));
   const effect& expected = applied_[index];
-  if (result.code != expected.code || result.at != version{e.term, e.index} ||
+  if (result.code != expected.code || result.at != expected.at ||
       (expected.by != 0 && result.previous_revision != expected.previous))
     trace_.fail(invariant::state_machine_safety,
                 "node " + std::to_string(node.value()) + " applies entry " + std::to_string(index) +
@@ -49,16 +49,18 @@ CONFMAN_DECL void history::on_applied(node_id node, const entry& e, const apply_
 }
 
 // The first node to execute an entry: what should happen, by a model that is much simpler than the map.
-CONFMAN_DECL void history::replay(node_id node, const entry& e) {
+CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_result& result) {
   effect done;
+  done.at = {e.term, e.index};
   done.term = e.term;
   const std::uint64_t index = e.index.value();
-  const result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
+  const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
-    const auto id = static_cast<call_id>(command->timestamp);
+    const auto id = static_cast<call_id>(command->timestamp / 1000);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
+    if (command->session != 0 && replay_session(c, done, result)) return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
@@ -73,18 +75,64 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e) {
                                                std::to_string(c.floor) + " that had ended when it began");
     c.applied = index;
     done.by = id;
-    std::vector<change>& key = keys_[c.key];
-    done.previous = key.empty() || !key.back().exists ? 0 : key.back().index;
-    if (command->kind == command_kind::compare_exchange && command->expected_revision != done.previous)
-      done.code = errc::compare_failed;
-    else if (command->kind != command_kind::erase)
-      key.push_back({index, true, id});
-    else if (done.previous != 0)
-      key.push_back({index, false, id});
+    replay_command(*command, c, done, result);
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
   }
   applied_.push_back(done);
+}
+
+// What a command does to the model. Whether an upload is still there, the map says; all replicas must agree.
+CONFMAN_DECL void history::replay_command(const command_view& command, call& c, effect& done,
+                                          const apply_result& result) {
+  const std::uint64_t index = done.at.index.value();
+  if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
+    if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
+    return;
+  }
+  std::vector<change>& key = keys_[c.key];
+  done.previous = key.empty() || !key.back().exists ? 0 : key.back().index;
+  if (command.upload != 0) counts_.add(result.code ? counted::uploads_expired : counted::uploads);
+  if (command.upload != 0 && result.code == errc::upload_expired)
+    done.code = errc::upload_expired;
+  else if (command.kind == command_kind::compare_exchange && command.expected_revision != done.previous)
+    done.code = errc::compare_failed;
+  else if (command.kind != command_kind::erase)
+    key.push_back({index, true, done.by});
+  else if (done.previous != 0)
+    key.push_back({index, false, done.by});
+}
+
+// One effect per session and sequence number: what comes again gets the first answer, or the session is gone
+// for good. When it goes, the map says, and all replicas must agree. True: this entry has no effect.
+CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_result& result) {
+  const auto fail = [&](const char* why) {
+    trace_.fail(invariant::exactly_once, "a write of a session, applied at " + std::to_string(c.applied) +
+                                             " (0: not yet), comes again at " +
+                                             std::to_string(done.at.index.value()) + " and " + why);
+  };
+  if (result.code == errc::session_expired) {
+    counts_.add(counted::sessions_expired);
+    c.expired = done.at.index.value();
+    done.code = errc::session_expired;
+    return true;
+  }
+  if (c.expired != 0) fail("its session is there again");
+  if (c.applied == 0) return false;
+  const effect& first = applied_[c.applied];
+  if (result.at != first.at || result.code != first.code || result.previous_revision != first.previous)
+    fail("gets another answer than before, or has another effect");
+  counts_.add(counted::session_replays);
+  done.at = first.at;
+  done.code = first.code;
+  done.previous = first.previous;
+  return true;
+}
+
+CONFMAN_DECL void history::on_again(node_id node, call_id id) {
+  trace_.note(step::called, node, id, 100, calls_[id].key);
+  ++calls_[id].sent_again;
+  counts_.add(counted::session_retries);
 }
 
 CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code code,
@@ -94,7 +142,12 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
   if (c.state != status::open)
     trace_.fail(invariant::harness, "write " + std::to_string(id) + " was answered twice");
   if (code == errc::outcome_unknown || code == errc::timed_out || code == errc::storage_failed ||
-      code == errc::log_diverged) {
+      code == errc::log_diverged || code == errc::session_expired || code == errc::upload_expired ||
+      (code && code != errc::compare_failed && c.sent_again != 0)) {
+    if (code == errc::session_expired && c.applied != 0 && c.sent_again == 0)
+      trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " was applied at " +
+                                               std::to_string(c.applied) +
+                                               " and is answered that its session had expired");
     c.state = status::unknown;
     return counts_.add(counted::unknown_writes);
   }
@@ -116,6 +169,7 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
                 "write " + std::to_string(id) + " is acknowledged at index " + std::to_string(index) +
                     ", it was applied at " + std::to_string(c.applied) + " (0: nowhere)");
   const effect& e = applied_[index];
+  if (c.kind == call_kind::open_session || c.kind == call_kind::piece) return;
   if (e.code != code || e.previous != result.previous_revision)
     trace_.fail(invariant::linearizable, "write " + std::to_string(id) + " is answered '" + code.message() +
                                              "', previous revision " +

@@ -184,8 +184,8 @@ CONFMAN_DECL void oracle::check_snapshot(node_id node, const snapshot_meta& meta
 
 CONFMAN_DECL void oracle::on_wiped(node_id node) {
   node_account fresh;
-  fresh.boot = 0;
-  nodes_[node.value()] = std::move(fresh);
+  std::swap(fresh, nodes_[node.value()]);
+  lost_[{node, fresh.incarnation}] = std::move(fresh);
 }
 
 // --- nodes
@@ -212,7 +212,16 @@ CONFMAN_DECL void oracle::on_start(node_id node, const raft_core& core) {
 }
 
 CONFMAN_DECL bool oracle::on_platter(node_id node, log_index index, chain_hash hash) const {
-  const node_account& account = nodes_[node.value()];
+  return holds(nodes_[node.value()], index, hash);
+}
+
+CONFMAN_DECL bool oracle::has_held(const member& m, log_index index, chain_hash hash) const {
+  if (!m.incarnation || m.incarnation == nodes_[m.id.value()].incarnation) return on_platter(m.id, index, hash);
+  const auto lost = lost_.find({m.id, m.incarnation});
+  return lost != lost_.end() && holds(lost->second, index, hash);
+}
+
+CONFMAN_DECL bool oracle::holds(const node_account& account, log_index index, chain_hash hash) const {
   if (index <= account.snapshot && index <= committed()) return committed_hash(index) == hash;
   return index.value() < account.log.size() && account.log[index.value()].hash == hash;
 }
@@ -296,12 +305,14 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
     trace_.fail(invariant::bounds, text(node) + ": first " + text(core.log().first_index()) + ", applied " +
                                        text(core.applied()) + ", commit " + text(core.commit()) + ", last " +
                                        text(core.log().last_index()));
+  // One that commits its own removal leads no more afterwards.
+  const bool leads = core.role() == role::leader || account.leads == core.term();
   if (core.role() == role::leader)
     check_leader(node, account, core);
   else
     account.leads = term_t{};
   if (core.commit() != account.commit) {
-    check_committed(node, account.commit + 1, core);
+    check_committed(node, account.commit + 1, core, leads);
     account.commit = core.commit();
   }
   check_members(node, account, core);
@@ -414,11 +425,12 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
   account.last_hash_as_leader = core.log().last_hash();
 }
 
-CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const raft_core& core) {
+CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const raft_core& core,
+                                          bool leads) {
   using detail::text;
   const log_index commit = core.commit();
   if (commit > committed()) {
-    if (core.role() != role::leader)
+    if (!leads)
       trace_.fail(invariant::commit_soundness,
                   text(node) + " has commit index " + text(commit) + ", no leader has");
     // By the configuration that was effective when this input came: what follows from the commit may have
@@ -461,10 +473,7 @@ CONFMAN_DECL void oracle::check_quorum(node_id node, log_index index, const raft
                                                  ", an entry of an earlier term");
   for (const auto* voters : {&members.incoming, &members.outgoing}) {
     std::size_t copies = 0;
-    for (const member& m : *voters) {
-      const bool ours = !m.incarnation || m.incarnation == nodes_[m.id.value()].incarnation;
-      copies += ours && on_platter(m.id, index, e.hash) ? 1 : 0;
-    }
+    for (const member& m : *voters) copies += has_held(m, index, e.hash) ? 1 : 0;
     if (!voters->empty() && 2 * copies <= voters->size())
       trace_.fail(invariant::commit_soundness,
                   text(node) + " commits " + show({e.term, index}) + ", which " + std::to_string(copies) +

@@ -75,6 +75,9 @@ inline void draw_clients(scenario& s, dice& d) {
   s.think_time *= s.burst;
   s.max_value_bytes = d.pick<std::size_t>(16, 64, 64, 600, 3000);
   s.reads = static_cast<unsigned>(d.pick(100, 400, 700));
+  if (d.chance(600)) s.sessions = d.pick<unsigned>(200, 600, 1000);
+  s.session_ttl_ms = d.pick<std::uint64_t>(5, 50, 10'000);
+  if (d.chance(300)) s.uploads = d.pick<unsigned>(30, 200);
   s.cancellations = static_cast<unsigned>(d.pick(0, 20, 100));
 }
 
@@ -148,6 +151,9 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("burst", burst);
   add("max_value_bytes", max_value_bytes);
   add("reads", reads);
+  add("sessions", sessions);
+  add("uploads", uploads);
+  add("session_ttl_ms", session_ttl_ms);
   add("cancellations", cancellations);
   add("faults", faults);
   add("fault_interval", fault_interval);
