@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Extracts the C++ blocks of README.md, so that none is shown that was not compiled; checks the list of errors.
+"""Extracts the C++ blocks of README.md, so that none is shown that was not compiled; checks errors.md.
 
     tests/readme.py DIRECTORY
 

@@ -124,9 +124,9 @@ std::vector<bad_case> bad_times() {
 std::vector<bad_case> bad_sizes() {
   return {
       {"values too large",
-       [](options& o) { o.max_value_bytes = (16 << 20) + 1; },
+       [](options& o) { o.max_value_bytes = (128 << 20) + 1; },
        errc::bad_option,
-       {"options.max_value_bytes", "16777217", "16777216"}},
+       {"options.max_value_bytes", "134217729", "134217728"}},
       {"no requests",
        [](options& o) { o.max_pending_requests = 0; },
        errc::bad_option,
@@ -212,7 +212,7 @@ TEST_CASE("the edges of what is allowed are allowed") {
   CHECK_FALSE(validate(o));
   o.heartbeat_interval = milliseconds(10'000);
   o.election_timeout = milliseconds(100'000);
-  o.max_value_bytes = 16 << 20;
+  o.max_value_bytes = 128 << 20;
   o.segment_bytes = 1 << 30;
   CHECK_FALSE(validate(o));
 }
