@@ -46,8 +46,8 @@ struct change_batch {
   // No change of the prefix up to this revision is missing: where a later watch may go on (`after`).
   std::uint64_t through = 0;
   bool more = false;  // there is more to take right now
-  // Set once everything was taken of a watch that ended: compacted (the history doesn't reach back that far, or
-  // the state was replaced by a later one, and what lies between isn't known change by change),
+  // Set once everything was taken of a watch that ended: compacted (the history doesn't reach back that far,
+  // or the state was replaced by a later one, and what lies between isn't known change by change),
   // revision_in_future (refused when it began: this member isn't that far yet), watch_lagged (the buffer
   // overflowed: go on after `through`), stopped.
   failure error;

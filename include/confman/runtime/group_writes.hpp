@@ -24,7 +24,10 @@ template <class Transport>
 class group_writes {
  public:
   group_writes(const write_limits& limits, raft_core& core, Transport& transport)
-      : limits_(limits), core_(core), transport_(transport), forwarded_(core.options().boot, core.options().incarnation) {}
+      : limits_(limits),
+        core_(core),
+        transport_(transport),
+        forwarded_(core.options().boot, core.options().incarnation) {}
 
   [[nodiscard]] std::size_t waiting() const noexcept {
     return proposals_.size() + forwarded_.size() + unsent_.size();

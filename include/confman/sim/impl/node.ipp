@@ -320,10 +320,10 @@ CONFMAN_DECL void node::check_round_trip(const map_capture& state) {
   });
   result<loaded_map> loaded = bad ? result<loaded_map>(bad) : loader.finish();
   if (!loaded)
-    world_.log.fail(invariant::snapshot_is_replay,
-                    "node " + std::to_string(id_.value()) + " makes a snapshot at " +
-                        std::to_string(state.at().index.value()) + " that can't be loaded: " +
-                        loaded.error().what);
+    world_.log.fail(invariant::snapshot_is_replay, "node " + std::to_string(id_.value()) +
+                                                       " makes a snapshot at " +
+                                                       std::to_string(state.at().index.value()) +
+                                                       " that can't be loaded: " + loaded.error().what);
   map_state copy{history_limits{}};
   copy.adopt(std::move(*loaded));
   const map_capture again = copy.capture();
@@ -483,8 +483,7 @@ CONFMAN_DECL void node::check_shadow() {
     world_.log.fail(invariant::durable_first,
                     "node " + std::to_string(id_.value()) +
                         ": its platter after a sync is no log: " + opened.error().what);
-  const auto store =
-      snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
+  const auto store = snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
   if (store && store->newest()) found.snapshot = store->newest()->meta;
   world_.judge.on_recovered(id_, found, true, disk_.rotten());
 }

@@ -36,7 +36,8 @@ class buffer_view {
 //
 // Invariants:
 //   1. `connection_` is empty while waiting for the next try; then the queue is empty too.
-//   2. a portion leaves the queue for exactly one write on one connection, and is dropped with it: no frame is
+//   2. a portion leaves the queue for exactly one write on one connection, and is dropped with it: no frame
+//   is
 //      ever sent twice.
 //   3. where this node comes as a guest nothing is queued but join requests, until the peer says it knows it.
 class tcp_link : public std::enable_shared_from_this<tcp_link> {
