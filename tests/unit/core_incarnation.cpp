@@ -93,12 +93,10 @@ TEST_CASE("another data directory under a bound id is refused, and told so") {
   test_node node(1, voters(3));
   lead(node);
   node.sent.clear();
-  const std::vector<message_body> bodies = {append_ok{log_index(1)},
-                                            vote_response{true},
-                                            heartbeat_response{0},
-                                            vote_request{},  // a log that is behind ours
-                                            pre_vote_request{term_t(9), {}},
-                                            read_index_request{1}};
+  const std::vector<message_body> bodies = {
+      append_ok{log_index(1)},         vote_response{true},
+      heartbeat_response{0},           vote_request{},  // a log that is behind ours
+      pre_vote_request{term_t(9), {}}, read_index_request{1}};
   for (const message_body& body : bodies) {
     CHECK(node.receive(2, 9, body, stranger) == errc::wrong_incarnation);
     node.pump();
@@ -114,7 +112,8 @@ TEST_CASE("another data directory under a bound id is refused, and told so") {
   CHECK(node.count<refused>() == 0);  // two that refuse each other don't talk for ever
 }
 
-TEST_CASE("trap: a member that lagged while an id came back with a new directory follows it and votes for it") {
+TEST_CASE(
+    "trap: a member that lagged while an id came back with a new directory follows it and votes for it") {
   test_node node(3, voters(3));
   append_request first;
   first.entries.push_back(

@@ -57,8 +57,8 @@ class outgoing_snapshots {
     return least;
   }
 
-  // Begins, unless one is under way: that is brought to its end, also when a newer file was made meanwhile, or
-  // with a new file every moment none would ever arrive.
+  // Begins, unless one is under way: that is brought to its end, also when a newer file was made meanwhile,
+  // or with a new file every moment none would ever arrive.
   void start(node_id to, const snapshot_file& file, tick_count now) {
     if (sending(to)) return;
     transfer t;

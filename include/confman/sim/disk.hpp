@@ -118,7 +118,8 @@ class disk {
   CONFMAN_DECL bool rot();
   // Takes rot() back: the directory was restored from a copy.
   CONFMAN_DECL void restore();
-  // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last use.
+  // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last
+  // use.
   CONFMAN_DECL void wipe();
   [[nodiscard]] bool rotten() const noexcept { return rotten_inode_ != 0; }
 

@@ -48,7 +48,9 @@ class history {
   history& operator=(const history&) = delete;
 
   // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
-  [[nodiscard]] static std::int64_t stamp(call_id id) noexcept { return static_cast<std::int64_t>(id) * 1000; }
+  [[nodiscard]] static std::int64_t stamp(call_id id) noexcept {
+    return static_cast<std::int64_t>(id) * 1000;
+  }
   CONFMAN_DECL call_id begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token = 0);
   [[nodiscard]] CONFMAN_DECL static std::string key_name(std::uint32_t key);
   // The value that a put or exchange writes: unique, and known from the number of the call.

@@ -143,13 +143,13 @@ class oracle {
 
   trace& trace_;
   statistics& counts_;
-  std::vector<node_account> nodes_;                   // by id; 0 unused
+  std::vector<node_account> nodes_;                                  // by id; 0 unused
   std::map<std::pair<node_id, incarnation_id>, node_account> lost_;  // disks that were wiped
-  std::vector<node_id> terms_;                        // leader of each term
-  std::vector<committed_place> committed_;            // by index
-  std::vector<std::vector<place>> seen_;              // by index: what was ever written there
-  std::map<log_index, configuration> configurations_;  // the committed ones, by index
-  std::vector<std::optional<std::uint64_t>> states_;  // by index: hash of the state
+  std::vector<node_id> terms_;                                       // leader of each term
+  std::vector<committed_place> committed_;                           // by index
+  std::vector<std::vector<place>> seen_;                             // by index: what was ever written there
+  std::map<log_index, configuration> configurations_;                // the committed ones, by index
+  std::vector<std::optional<std::uint64_t>> states_;                 // by index: hash of the state
 };
 
 }  // namespace confman::sim

@@ -77,7 +77,7 @@ struct scenario {
   unsigned round_trips = 50;  // of 1,000 snapshots, how many are loaded and saved again at once
 
   // the members
-  unsigned spares = 0;       // nodes that aren't founders
+  unsigned spares = 0;        // nodes that aren't founders
   micros churn_interval = 0;  // between two acts of the administrator, on average; 0: there is none
   std::uint64_t promotion_lag = 256;
   std::uint32_t priority_check_ticks = 0;
@@ -88,11 +88,11 @@ struct scenario {
   micros think_time = 50'000;  // between two operations of a client, on average
   unsigned burst = 1;          // operations that a client may start at once
   std::size_t max_value_bytes = 64;
-  unsigned reads = 400;         // of 1,000 operations
-  unsigned sessions = 0;        // of 1,000 writes, how many belong to a session
-  unsigned uploads = 0;         // ... and how many are large values in pieces
+  unsigned reads = 400;                 // of 1,000 operations
+  unsigned sessions = 0;                // of 1,000 writes, how many belong to a session
+  unsigned uploads = 0;                 // ... and how many are large values in pieces
   std::uint64_t session_ttl_ms = 1000;  // of log time, in which each call takes a millisecond
-  unsigned cancellations = 20;  // of 1,000 times a client looks up
+  unsigned cancellations = 20;          // of 1,000 times a client looks up
 
   // the trouble
   fault::set faults = 0;

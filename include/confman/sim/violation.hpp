@@ -31,7 +31,7 @@ enum class invariant : int {
   no_lost_acknowledgement = 20,
   liveness = 21,        // a healed quorum elects, writes and reads; healed nodes converge
   bounded_memory = 22,  // the log in memory and on disk, sessions and uploads stay within their limits
-  determinism = 23,  // the same seed gives the same run
+  determinism = 23,     // the same seed gives the same run
 };
 
 [[nodiscard]] constexpr const char* name_of(invariant i) noexcept {

@@ -53,8 +53,8 @@ class world {
     unsigned attempts = 0;
   };
   struct client {
-    std::uint32_t open = 0;   // calls under way
-    std::uint64_t token = 0;  // the newest index it was told
+    std::uint32_t open = 0;     // calls under way
+    std::uint64_t token = 0;    // the newest index it was told
     std::uint64_t session = 0;  // 0: none
     std::uint64_t sequence = 0;
     std::vector<std::uint64_t> waiting;  // sequences without an answer
@@ -130,7 +130,7 @@ class world {
   std::deque<change_call> changes_;
   std::vector<change_call*> free_changes_;
   std::uint64_t changes_asked_ = 0;
-  std::vector<term_t> led_;  // the last term in which each node was seen to lead
+  std::vector<term_t> led_;    // the last term in which each node was seen to lead
   std::vector<bool> in_use_;   // by id: somebody has started it, and will again
   std::vector<bool> removed_;  // by id: its removal was asked for since
   std::vector<node_id> quorum_;

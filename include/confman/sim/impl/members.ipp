@@ -20,7 +20,8 @@ class world::change_call final : public cluster_operation {
 
   void complete(const failure& error, version) override {
     if (at_->dead()) return;  // nobody hears it any more
-    owner_->shared_.log.note(step::change_ended, at_->id(), id, static_cast<std::uint64_t>(error.code.value()));
+    owner_->shared_.log.note(step::change_ended, at_->id(), id,
+                             static_cast<std::uint64_t>(error.code.value()));
     statistics& counts = owner_->shared_.counts;
     if (what == action::snapshot) {
       counts.add(error ? counted::snapshots_failed : counted::snapshots_asked);

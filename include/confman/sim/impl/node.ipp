@@ -289,6 +289,25 @@ CONFMAN_DECL void node::fetch(const entry_fetch& what) {
   schedule(event_kind::fetch, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
 }
 
+CONFMAN_DECL void node::do_fetch() {
+  for (fetch_job& f : fetches_) {
+    if (f.outcome) continue;
+    f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
+    break;
+  }
+  schedule(event_kind::fetched, dice_.below(50));
+}
+
+CONFMAN_DECL void node::finish_fetch() {
+  fetch_job done = std::move(fetches_.front());
+  fetches_.pop_front();
+  world_.log.note(step::fetched, id_, done.what.peer.value(), done.what.from.value(),
+                  *done.outcome ? (*done.outcome)->size() : 0);
+  world_.counts.add(counted::fetches);
+  group_->fetched(done.what, std::move(*done.outcome));
+  after_input();
+}
+
 CONFMAN_DECL void node::take_snapshot(map_capture&& state, const snapshot_meta& meta) {
   if (dead()) return;
   world_.log.note(step::snapshot_begun, id_, meta.at.index.value());
@@ -320,10 +339,10 @@ CONFMAN_DECL void node::check_round_trip(const map_capture& state) {
   });
   result<loaded_map> loaded = bad ? result<loaded_map>(bad) : loader.finish();
   if (!loaded)
-    world_.log.fail(invariant::snapshot_is_replay,
-                    "node " + std::to_string(id_.value()) + " makes a snapshot at " +
-                        std::to_string(state.at().index.value()) + " that can't be loaded: " +
-                        loaded.error().what);
+    world_.log.fail(invariant::snapshot_is_replay, "node " + std::to_string(id_.value()) +
+                                                       " makes a snapshot at " +
+                                                       std::to_string(state.at().index.value()) +
+                                                       " that can't be loaded: " + loaded.error().what);
   map_state copy{history_limits{}};
   copy.adopt(std::move(*loaded));
   const map_capture again = copy.capture();
@@ -421,25 +440,12 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
       after_input();
       break;
     }
-    case event_kind::fetch: {
-      for (fetch_job& f : fetches_) {
-        if (f.outcome) continue;
-        f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
-        break;
-      }
-      schedule(event_kind::fetched, dice_.below(50));
+    case event_kind::fetch:
+      do_fetch();
       break;
-    }
-    case event_kind::fetched: {
-      fetch_job done = std::move(fetches_.front());
-      fetches_.pop_front();
-      world_.log.note(step::fetched, id_, done.what.peer.value(), done.what.from.value(),
-                      *done.outcome ? (*done.outcome)->size() : 0);
-      world_.counts.add(counted::fetches);
-      group_->fetched(done.what, std::move(*done.outcome));
-      after_input();
+    case event_kind::fetched:
+      finish_fetch();
       break;
-    }
     case event_kind::work:
       do_job();
       break;
@@ -483,8 +489,7 @@ CONFMAN_DECL void node::check_shadow() {
     world_.log.fail(invariant::durable_first,
                     "node " + std::to_string(id_.value()) +
                         ": its platter after a sync is no log: " + opened.error().what);
-  const auto store =
-      snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
+  const auto store = snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
   if (store && store->newest()) found.snapshot = store->newest()->meta;
   world_.judge.on_recovered(id_, found, true, disk_.rotten());
 }

@@ -66,8 +66,7 @@ CONFMAN_DECL void oracle::on_append(node_id node, const write_batch& batch) {
                                                 text(*batch.release_before) +
                                                 ", its durable snapshot ends at " + text(account.snapshot));
   }
-  if (batch.reset && (batch.reset->at.index > account.snapshot ||
-                      batch.reset->at.index > committed() ||
+  if (batch.reset && (batch.reset->at.index > account.snapshot || batch.reset->at.index > committed() ||
                       batch.reset->hash != committed_hash(batch.reset->at.index)))
     trace_.fail(invariant::durable_first, text(node) + " gives up its log for a snapshot at " +
                                               show(batch.reset->at) +
@@ -171,15 +170,15 @@ CONFMAN_DECL void oracle::check_snapshot(node_id node, const snapshot_meta& meta
   using detail::text;
   if (meta.at.index > committed() || committed_hash(meta.at.index) != meta.hash ||
       committed_term(meta.at.index) != meta.at.term)
-    trace_.fail(invariant::committed_immutable, text(node) + " has a snapshot at " + show(meta.at) +
-                                                    ", which is not what was committed");
+    trace_.fail(invariant::committed_immutable,
+                text(node) + " has a snapshot at " + show(meta.at) + ", which is not what was committed");
   const auto after = configurations_.upper_bound(meta.at.index);
-  if (after == configurations_.begin() ? meta.members_at != log_index{}
-                                       : std::prev(after)->first != meta.members_at ||
-                                             std::prev(after)->second != meta.members)
-    trace_.fail(invariant::configuration_safety,
-                text(node) + " has a snapshot at " + show(meta.at) + " with the configuration of " +
-                    text(meta.members_at) + ", which isn't the one that was committed last by then");
+  if (after == configurations_.begin()
+          ? meta.members_at != log_index{}
+          : std::prev(after)->first != meta.members_at || std::prev(after)->second != meta.members)
+    trace_.fail(invariant::configuration_safety, text(node) + " has a snapshot at " + show(meta.at) +
+                                                     " with the configuration of " + text(meta.members_at) +
+                                                     ", which isn't the one that was committed last by then");
 }
 
 CONFMAN_DECL void oracle::on_wiped(node_id node) {
@@ -216,7 +215,8 @@ CONFMAN_DECL bool oracle::on_platter(node_id node, log_index index, chain_hash h
 }
 
 CONFMAN_DECL bool oracle::has_held(const member& m, log_index index, chain_hash hash) const {
-  if (!m.incarnation || m.incarnation == nodes_[m.id.value()].incarnation) return on_platter(m.id, index, hash);
+  if (!m.incarnation || m.incarnation == nodes_[m.id.value()].incarnation)
+    return on_platter(m.id, index, hash);
   const auto lost = lost_.find({m.id, m.incarnation});
   return lost != lost_.end() && holds(lost->second, index, hash);
 }
@@ -363,8 +363,7 @@ CONFMAN_DECL bool oracle::majorities_meet(const configuration& a, const configur
   const auto decides = [&](const configuration& c, std::uint32_t set) {
     for (const auto* list : {&c.incoming, &c.outgoing}) {
       std::size_t in = 0;
-      for (const member& m : *list)
-        in += set >> (std::find(all.begin(), all.end(), m.id) - all.begin()) & 1;
+      for (const member& m : *list) in += set >> (std::find(all.begin(), all.end(), m.id) - all.begin()) & 1;
       if (!list->empty() && 2 * in <= list->size()) return false;
     }
     return true;
@@ -386,9 +385,9 @@ CONFMAN_DECL void oracle::check_memory(node_id node, const raft_core& core) {
   for (log_index i = log.first_index(); i <= needed; ++i) bytes += cost(log.at(i));
   if (bytes > core.options().max_cached_bytes)
     trace_.fail(invariant::bounded_memory, text(node) + " keeps " + std::to_string(bytes) +
-                                               " bytes of entries in memory from " +
-                                               text(log.first_index()) + " on, although all up to " +
-                                               text(needed) + " are applied and durable");
+                                               " bytes of entries in memory from " + text(log.first_index()) +
+                                               " on, although all up to " + text(needed) +
+                                               " are applied and durable");
 }
 
 CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, const raft_core& core) {
@@ -425,8 +424,7 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
   account.last_hash_as_leader = core.log().last_hash();
 }
 
-CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const raft_core& core,
-                                          bool leads) {
+CONFMAN_DECL void oracle::check_committed(node_id node, log_index from, const raft_core& core, bool leads) {
   using detail::text;
   const log_index commit = core.commit();
   if (commit > committed()) {

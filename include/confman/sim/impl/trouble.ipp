@@ -91,7 +91,8 @@ CONFMAN_DECL void world::strike(fault::set one) {
     case fault::leader_cut:
       return cut_leader();
     default:
-      return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil(), wipe in lose_disk()
+      return;  // recovery_crash strikes in restart(), leader_crash in after(), rot in spoil(), wipe in
+               // lose_disk()
   }
 }
 

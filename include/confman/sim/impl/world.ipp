@@ -8,10 +8,14 @@
 namespace confman::sim {
 
 CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo), dice_(dice(plan.seed).fork(1)), clients_(plan.clients), led_(plan.nodes + plan.spares + 1),
+    : shared_(plan, echo),
+      dice_(dice(plan.seed).fork(1)),
+      clients_(plan.clients),
+      led_(plan.nodes + plan.spares + 1),
       in_use_(plan.nodes + plan.spares + 1),
       removed_(plan.nodes + plan.spares + 1) {
-  for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i) nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
+  for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i)
+    nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
 
 // The groups still know calls that wait, so they go first.
@@ -147,7 +151,7 @@ CONFMAN_DECL std::string world::describe_nodes() const {
     std::string text;
     for (const member& m : members)
       text += ' ' + std::to_string(m.id.value()) +
-              (!m.incarnation                                                        ? "?"
+              (!m.incarnation                                             ? "?"
                : m.incarnation == nodes_[m.id.value() - 1]->incarnation() ? ""
                                                                           : "!");
     return text;
@@ -287,7 +291,8 @@ CONFMAN_DECL bool world::converged() {
   const log_index last = l->core().commit();
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
     const member* m = l->core().members().find_member(n->id());
-    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation())) return true;
+    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation()))
+      return true;
     return n->up() && n->core().applied() == last && n->core().term() == l->core().term() &&
            n->core().log().last_hash() == l->core().log().last_hash();
   });
