@@ -170,6 +170,8 @@ class node final : private group_observer {
   CONFMAN_DECL void fetch(const entry_fetch& what);
   CONFMAN_DECL void take_snapshot(map_capture&& state, const snapshot_meta& meta);
   CONFMAN_DECL void add_job(job&& what);
+  void do_fetch();
+  void finish_fetch();
   void do_job();
   void finish_job();
   void note_published();

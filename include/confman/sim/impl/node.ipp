@@ -289,6 +289,25 @@ CONFMAN_DECL void node::fetch(const entry_fetch& what) {
   schedule(event_kind::fetch, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
 }
 
+CONFMAN_DECL void node::do_fetch() {
+  for (fetch_job& f : fetches_) {
+    if (f.outcome) continue;
+    f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
+    break;
+  }
+  schedule(event_kind::fetched, dice_.below(50));
+}
+
+CONFMAN_DECL void node::finish_fetch() {
+  fetch_job done = std::move(fetches_.front());
+  fetches_.pop_front();
+  world_.log.note(step::fetched, id_, done.what.peer.value(), done.what.from.value(),
+                  *done.outcome ? (*done.outcome)->size() : 0);
+  world_.counts.add(counted::fetches);
+  group_->fetched(done.what, std::move(*done.outcome));
+  after_input();
+}
+
 CONFMAN_DECL void node::take_snapshot(map_capture&& state, const snapshot_meta& meta) {
   if (dead()) return;
   world_.log.note(step::snapshot_begun, id_, meta.at.index.value());
@@ -421,25 +440,12 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
       after_input();
       break;
     }
-    case event_kind::fetch: {
-      for (fetch_job& f : fetches_) {
-        if (f.outcome) continue;
-        f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
-        break;
-      }
-      schedule(event_kind::fetched, dice_.below(50));
+    case event_kind::fetch:
+      do_fetch();
       break;
-    }
-    case event_kind::fetched: {
-      fetch_job done = std::move(fetches_.front());
-      fetches_.pop_front();
-      world_.log.note(step::fetched, id_, done.what.peer.value(), done.what.from.value(),
-                      *done.outcome ? (*done.outcome)->size() : 0);
-      world_.counts.add(counted::fetches);
-      group_->fetched(done.what, std::move(*done.outcome));
-      after_input();
+    case event_kind::fetched:
+      finish_fetch();
       break;
-    }
     case event_kind::work:
       do_job();
       break;

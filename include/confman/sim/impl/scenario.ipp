@@ -50,7 +50,7 @@ inline void draw_snapshots(scenario& s, dice& d) {
   if (d.chance(500)) s.cached_bytes = d.pick<std::size_t>(1, 500, 3000);
   s.piece_bytes = d.pick<std::size_t>(100, 500, 3000, 100'000);
   s.piece_window = static_cast<std::size_t>(d.between(1, 4));
-  if (d.chance(200)) s.transfer_bytes_per_tick = s.piece_bytes / d.pick<std::size_t>(1, 3);
+  if (d.chance(200)) s.transfer_bytes_per_tick = d.pick<std::size_t>(1000, 5000);
   s.snapshot_sync_bytes = d.pick<std::uint64_t>(1, 1000, 1 << 20);
 }
 

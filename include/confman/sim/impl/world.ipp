@@ -274,7 +274,7 @@ CONFMAN_DECL void world::check_stability() {
   const term_t term = before ? before->core().term() : term_t{};
   run_until(shared_.time.now() + 4 * timeout, [] { return false; });
   const node* now = leader();
-  if (shared_.plan.priority_check_ticks != 0 && before && now) return;  // it may hand over
+  if (shared_.plan.priority_check_ticks != 0 && now) return;  // it may hand over
   if (!before || now != before || now->core().term() != term)
     shared_.log.fail(invariant::liveness,
                      "a healed quorum of " + std::to_string(quorum_.size()) + " of " +
