@@ -71,6 +71,7 @@ class group_snapshots {
 
   // Entries were applied.
   void applied(std::uint64_t entries, std::uint64_t bytes) {
+    cut_log();
     entries_since_ += entries;
     bytes_since_ += bytes;
     if (entries_since_ >= policy_.log_entries || bytes_since_ >= policy_.log_bytes) take();
@@ -144,7 +145,8 @@ class group_snapshots {
     if (!waiting_.empty()) take();
   }
   void read(const snapshot_read& what, result<shared_bytes> bytes) {
-    if (!senders_.sending(what.to, what.file)) return;
+    // Who has just stopped leading has no term to speak for.
+    if (core_.role() != role::leader || !senders_.sending(what.to, what.file)) return;
     if (!bytes) {
       observer_.on_event(bytes.error());
       senders_.stop(what.to);
@@ -169,6 +171,7 @@ class group_snapshots {
     if (replaces) {
       map_.adopt(std::move(loaded.map));
       newest_ = loaded.file;
+      ahead_.reset();
       entries_since_ = bytes_since_ = 0;
       observer_.on_installed(loaded.meta);
     } else if (!agrees(loaded.meta)) {
@@ -209,7 +212,14 @@ class group_snapshots {
   void became_durable(const snapshot_file& file, const snapshot_meta& meta) {
     if (newest_ && file.at.index < newest_->at.index) return;
     newest_ = file;
-    core_.compacted(meta, keep_from(meta.at.index));
+    ahead_ = meta;
+    cut_log();
+  }
+  // Once the state contains what the snapshot does.
+  void cut_log() {
+    if (!ahead_ || core_.applied() < ahead_->at.index) return;
+    core_.compacted(*ahead_, keep_from(ahead_->at.index));
+    ahead_.reset();
   }
 
   // From where on the log is kept: a tail for those who are a little late, and what a follower that is being
@@ -259,6 +269,7 @@ class group_snapshots {
   map_state& map_;
   group_observer& observer_;
   std::optional<snapshot_file> newest_;  // durable here
+  std::optional<snapshot_meta> ahead_;   // of the newest, which the state has not reached yet
   std::optional<snapshot_meta> taking_;  // on its way to the disk
   std::vector<waiter> waiting_;
   std::uint64_t entries_since_ = 0;

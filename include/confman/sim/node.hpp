@@ -78,6 +78,7 @@ class node final : private group_observer {
   CONFMAN_DECL void cancel(std::uint64_t operation);
   CONFMAN_DECL void pump();
   // The disk's side: an event of kind append, sync, persisted, maintain, fetch, fetched, work or worked.
+  void maintain_log();
   CONFMAN_DECL void disk_event(event_kind kind);
 
   // --- faults ---

@@ -95,6 +95,7 @@ enum class counted : std::uint8_t {
 
 namespace detail {
 
+// tidy: long-function one line per counter
 inline constexpr const char* names_of_counted[] = {
     "events",
     "virtual_ms",

@@ -110,6 +110,9 @@ class world {
 
   // the end
   [[nodiscard]] std::string describe_nodes() const;
+  static constexpr std::uint64_t most_pieces = 100'000;  // of snapshots, that count as progress
+  // Whether some node's configuration has it as a voter.
+  [[nodiscard]] bool votes_somewhere(node_id id) const;
   [[nodiscard]] bool sufficient(const std::vector<bool>& healed) const;
   void heal_network();
   void heal(node& n);

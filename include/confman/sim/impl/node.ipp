@@ -408,6 +408,18 @@ CONFMAN_DECL void node::on_applied(const entry& e, const apply_result& result) {
   world_.clients.on_applied(id_, e, result);
 }
 
+// The disk has nothing to do.
+CONFMAN_DECL void node::maintain_log() {
+  maintenance_scheduled_ = false;
+  if (writing_now_ || write_failure_) return;
+  const result<bool> more = log_->maintain();
+  if (!more && !fuse_.blown() && disk_.counted().errors == errors_before_) disk_failed(more.error());
+  if (more && *more) {
+    maintenance_scheduled_ = true;
+    schedule(event_kind::maintain, 200);
+  }
+}
+
 CONFMAN_DECL void node::disk_event(event_kind kind) {
   if (world_.time.now() < stalled_until_) {
     // Looked at again now and then, so that a stall can be ended early.
@@ -452,17 +464,9 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
     case event_kind::worked:
       finish_job();
       break;
-    default: {
-      maintenance_scheduled_ = false;
-      if (writing_now_ || write_failure_) break;
-      const result<bool> more = log_->maintain();
-      if (!more && !fuse_.blown() && disk_.counted().errors == errors_before_) disk_failed(more.error());
-      if (more && *more) {
-        maintenance_scheduled_ = true;
-        schedule(event_kind::maintain, 200);
-      }
+    default:
+      maintain_log();
       break;
-    }
   }
   if (log_ && log_->segment_count() > segments)
     world_.counts.add(counted::segment_changes, log_->segment_count() - segments);
