@@ -18,8 +18,8 @@ struct member {
   incarnation_id incarnation;
   // Where its peers reach it; opaque to the core. Empty: as the transport was told when it was made.
   std::string address{};
-  // Who should lead: among the voters that have caught up, the one with the highest. 0: never stands for
-  // election by itself, unless those that do can't win, as its log is ahead of theirs.
+  // Who should lead: among the voters that have caught up, the one with the highest. 0: stands for election
+  // only when nobody else has for two election timeouts.
   std::uint8_t priority = 1;
 
   friend bool operator==(const member&, const member&) = default;

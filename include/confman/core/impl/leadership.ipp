@@ -6,14 +6,15 @@
 
 namespace confman {
 
-// Learners and non-members never stand for election, nor does priority 0 by itself. But nobody would ever
-// lead {1,2}, where 2 has priority 0 and the longer log: 1 asks in vain, or doesn't ask at all, if that log
-// is what makes it a voter. So 2 stands after it has waited for a second time, if a candidate was behind it
+// Learners and non-members never stand for election. Priority 0 lets all others go first; but nobody would
+// ever lead {1,2}, where 2 has priority 0 and the longer log: 1 asks in vain, or doesn't ask at all, if that
+// log is what makes it a voter. So 2 stands after it has waited twice, or once if a candidate was behind it
 // or its configuration may not be committed; and it hands over later, like any leader of a low priority.
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
   return me &&
-         (me->priority != 0 || (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
+         (me->priority != 0 || missed_leaders_ > 1 ||
+          (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
 }
 
 // The leader is out of reach and we don't stand: others may have our vote, and our readers wait for another.
