@@ -274,6 +274,10 @@ class raft_core {
   [[nodiscard]] failure refuse_promotion(const member_change& change) const;
   [[nodiscard]] bool close_behind(const progress& peer) const noexcept;
   [[nodiscard]] const member* own_vote() const noexcept;
+  // Our own word counts for this voter: it is bound to this data directory.
+  [[nodiscard]] bool speaks_for(const member& voter) const noexcept {
+    return voter.id == options_.self && voter.incarnation == options_.incarnation;
+  }
   [[nodiscard]] bool removed_for_good() const noexcept;
 
   // leadership
@@ -327,6 +331,7 @@ class raft_core {
   write_window writes_;
   std::variant<follower_role, pre_candidate_role, candidate_role, leader_role> role_;
   node_id leader_;
+  incarnation_id voted_for_;  // the data directory that has our vote; 0: not known, since a restart
   node_id refused_by_;
   log_index applied_;       // executed by the state machine
   log_index apply_handed_;  // given out to be executed

@@ -75,9 +75,10 @@ namespace detail {
 
 // Whether a directory that our configuration doesn't bind to the sender's id may be bound to it by a newer
 // one, since the id was removed and added again while we lagged behind. A leader is: whoever was elected is
-// bound, or was elected by every founder. A candidate may be if its log is at least as new as ours: one that
-// was wiped has an empty log as long as it stands for election, and whoever knows what is bound has not. Its
-// vote promises no more than one to a stranger.
+// bound, or was elected by every founder. A candidate may be if its log is at least as new as ours. One that
+// was wiped may have a log, too, which a leader's appends have brought before its answers were refused; but
+// it doesn't stand once that log binds its id to the directory before it, see own_vote(). A vote for it
+// promises no more than one to a stranger: its own configuration decides which votes count.
 CONFMAN_DECL bool raft_core::may_be_newer(const message& m) const {
   if (const auto* pre_vote = std::get_if<pre_vote_request>(&m.body)) return pre_vote->last >= log_.last();
   if (const auto* vote = std::get_if<vote_request>(&m.body)) return vote->last >= log_.last();
