@@ -116,6 +116,26 @@ TEST_CASE("compaction tells storage in the next write, and memory forgets") {
   CHECK_FALSE(node->has_ready(true));
 }
 
+TEST_CASE("trap: a snapshot that releases a long log frees a bounded part of it per input, ticks the rest") {
+  constexpr std::uint64_t count = 5 * max_trimmed_entries;
+  test_node node(2, bound_voters(3), {}, disk_of(1, std::vector<std::uint64_t>(count, 1), 0, count));
+  node.work();
+  REQUIRE(node->applied() == log_index(count));
+  REQUIRE(node->log().first_index() == log_index(1));
+  node.compact();
+  log_index first = node->log().first_index();
+  CHECK(first == log_index(1 + max_trimmed_entries));
+  CHECK_FALSE(node->has_ready(false));
+  for (int i = 0; i < 4; ++i) {
+    node.tick();
+    CHECK(node->log().first_index() == first + max_trimmed_entries);
+    first = node->log().first_index();
+  }
+  CHECK(node->log().bytes() == 0);
+  node.persist();
+  CHECK(node->log().floor() == node->log().last());
+}
+
 TEST_CASE("a write that only releases holds no promise up") {
   test_node node(2, bound_voters(3));
   CHECK_FALSE(node.receive(1, 1, append_of({1, 1, 1}, 0, 3)));

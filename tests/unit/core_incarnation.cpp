@@ -204,3 +204,97 @@ TEST_CASE("a restart finds the bound configuration in its log") {
   node.restart();
   CHECK(node->members() == bound);
 }
+
+TEST_CASE("trap: a wiped founder with the entry that binds its predecessor neither leads nor counts") {
+  const auto strictly = [](raft_options& o) { o.first_election_by_majority = false; };
+  test_cluster_of cluster(3, strictly);
+  // All founders elect 1, which appends the binding of {1, 2, 3: d1}.
+  lead(cluster[1], 2);
+  (void)cluster[1].take<pre_vote_request>();
+  (void)cluster[1].take<vote_request>();
+  for (const std::uint64_t voter : {2u, 3u}) {
+    CHECK_FALSE(cluster[voter].receive(1, 1, vote_request{}));
+    cluster[voter].work();
+    CHECK(cluster[voter].take<vote_response>(1).at(0).granted);
+  }
+  REQUIRE(cluster[1]->members() == bound_voters(3));
+  // d1 makes way for the empty d2, which gets the entry before its answer is refused.
+  const recovered_log d1 = cluster[3].disk;
+  cluster.replace(3, std::make_unique<test_node>(3, voters(3), [&](raft_options& o) {
+                    strictly(o);
+                    o.incarnation = stranger;
+                  }));
+  cluster.isolate(2);
+  CHECK(cluster.tick_all(5));
+  REQUIRE(cluster[3]->members() == bound_voters(3));
+  REQUIRE(cluster[1]->commit() == log_index(0));
+  CHECK(cluster[3]->refused_by() == node_id(1));
+  // 1 and 2 restart; d2's log is as new as theirs, so that they would grant.
+  for (const std::uint64_t id : {1u, 2u}) {
+    cluster[id].crash();
+    cluster[id].restart();
+  }
+  cluster.heal();
+  CHECK_FALSE(cluster.elect(3));
+  CHECK(cluster[3]->role() == role::follower);
+  cluster.cut(1, 3);
+  cluster.cut(1, 2);
+  CHECK(cluster.tick_all(60));
+  CHECK(cluster[3]->propose(text("lost")).code == errc::not_leader);
+  const log_index committed = std::max(cluster[2]->commit(), cluster[3]->commit());
+  CHECK(committed == log_index(0));
+  // d1 is put back, and a majority of bound directories goes on.
+  cluster[2].crash();
+  cluster.replace(3, std::make_unique<test_node>(3, voters(3), strictly, d1));
+  cluster.heal();
+  CHECK(cluster.tick_all(100));
+  REQUIRE(cluster.leader() == 1);
+  CHECK_FALSE(cluster[1]->propose(text("kept")).code);
+  CHECK(cluster.tick_all(5));
+  CHECK(cluster[3]->commit() == cluster[1]->log().last_index());
+}
+
+TEST_CASE("a voter whose id the log binds to another directory doesn't stand, not even when asked to") {
+  test_node node(3, voters(3), [](raft_options& o) { o.incarnation = stranger; });
+  append_request first;
+  first.entries.push_back(
+      {term_t(1), log_index(1), entry_type::configuration, encode_configuration(bound_voters(3)), {}});
+  CHECK_FALSE(node.receive(1, 1, first));
+  CHECK_FALSE(node.receive(1, 1, timeout_now{}));
+  CHECK(node->role() == role::follower);
+  node.tick(100);
+  node.work();
+  CHECK(node->role() == role::follower);
+  CHECK(node->term() == term_t(1));
+  CHECK(node.count<pre_vote_request>() + node.count<vote_request>() == 0);
+  // Another leader's log takes the entry back, and with it the reason.
+  CHECK_FALSE(node.receive(2, 2, append_of({2}, 0)));
+  node.time_out();
+  CHECK(node->role() == role::pre_candidate);
+}
+
+TEST_CASE("trap: two data directories of one id don't get one vote each") {
+  const auto ask = [](test_node& node, incarnation_id who, bool granted) {
+    CHECK_FALSE(node.receive(2, 5, vote_request{{term_t(4), log_index(9)}}, who));
+    node.work();
+    CHECK(node.take<vote_response>(2).at(0).granted == granted);
+  };
+  test_node node(3, bound_voters(3));
+  ask(node, stranger, true);
+  ask(node, incarnation_of(2), false);
+  ask(node, stranger, true);  // a repetition
+  CHECK(node->vote() == node_id(2));
+  // The disk doesn't say which directory it was.
+  node.crash();
+  node.restart();
+  CHECK(node->vote() == node_id(2));
+  ask(node, incarnation_of(2), false);
+  ask(node, stranger, false);
+  CHECK_FALSE(node.receive(2, 6, vote_request{{term_t(4), log_index(9)}}));
+  node.work();
+  CHECK(node.take<vote_response>(2).at(0).granted);  // the next term's vote is free
+
+  test_node unnamed(3, bound_voters(3));  // who names no directory may be anybody
+  ask(unnamed, incarnation_id{}, true);
+  ask(unnamed, incarnation_id{}, false);
+}

@@ -353,7 +353,8 @@ TEST_CASE("a node that is no member hears any leader of its cluster, and becomes
   node.work();
   CHECK(node.take<append_ok>(2).at(0).match == log_index(3));
   CHECK(node->members() == members);
-  CHECK(node.receive(9, 3, heartbeat{}) == errc::unknown_peer);  // it knows its members now
+  CHECK(node.receive(9, 3, append_ok{}) == errc::unknown_peer);  // it knows its members now
+  CHECK(node.receive(9, 3, heartbeat{}) == errc::two_leaders);
   message other{cluster_id(1), test_group, node_id(2), node_id(4), incarnation_of(2), term_t(9), heartbeat{}};
   CHECK(node->step(std::move(other)) == errc::wrong_cluster);
   node.tick(5 * node.options.election_ticks);

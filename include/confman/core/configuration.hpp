@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,9 @@
 #include "confman/core/ids.hpp"
 
 namespace confman {
+
+// Bytes of a member's address at most, in the log and in messages.
+inline constexpr std::size_t max_address_bytes = 512;
 
 struct member {
   node_id id;

@@ -35,9 +35,8 @@ struct member_change {
 // The joint configuration through which `changes` come into force: incoming is what was asked for, outgoing
 // are the voters of `current`. A voter that becomes a learner waits in learners_next until it is left.
 // Errors, each with a text that names the id and says what to do:
-//   bad_change        current is joint already; no change, an id twice, id 0, an address of over 65,535
-//   bytes;
-//                     every voter would have priority 0
+//   bad_change        current is joint already; no change, an id twice, id 0, an address of over
+//                     max_address_bytes; every voter would have priority 0
 //   already_a_member  to be added as a voter, and is a voter; as a learner, and is a learner
 //   not_a_member      to be removed or updated, and is none
 //   last_voter        no voter would be left

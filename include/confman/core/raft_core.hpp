@@ -29,6 +29,9 @@ namespace confman {
 // No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.
 inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 
+// Entries that one input drops from memory, on top of those that it makes droppable itself.
+inline constexpr std::size_t max_trimmed_entries = 2000;
+
 // Inputs go in through the member functions, work comes out of take_ready(); nothing else happens in between.
 // The core never blocks, reads no clock (time is ticks) and rolls no die but the seeded one.
 //
@@ -58,11 +61,12 @@ inline constexpr term_t highest_term{(std::uint64_t{1} << 56) - 1};
 //
 // clang-format on
 //
-// Invariants, checked by check_invariants() after every input:
+// Invariants, checked by check_invariants() after every input, that a leader never truncates where the log is
+// truncated:
 //   1. stable <= last; applied <= commit <= last.
 //   2. term, commit and applied never go back.
 //   3. a leader has only entries of terms up to its own, and never truncates.
-//   4. at most one vote per term.
+//   4. at most one vote per term, for one data directory.
 //   5. what is not applied is in memory: base <= applied; what is not applied is not released.
 class raft_core {
  public:
@@ -75,7 +79,9 @@ class raft_core {
   // --- inputs ---
 
   // A message from a peer. errc::wrong_cluster, unknown_peer, wrong_incarnation, two_leaders, log_diverged,
-  // log_damaged, bad_command: the message was not accepted and changed nothing.
+  // log_damaged, bad_command: the message was not accepted. The first three, and bad_command for a term above
+  // highest_term: it changed nothing. The others come after its term, and its sender as the leader of that
+  // term, may have been taken over; log, commit index and votes are as before.
   CONFMAN_DECL std::error_code step(message&& m);
   // One unit of time passed.
   CONFMAN_DECL void tick();
@@ -274,6 +280,10 @@ class raft_core {
   [[nodiscard]] failure refuse_promotion(const member_change& change) const;
   [[nodiscard]] bool close_behind(const progress& peer) const noexcept;
   [[nodiscard]] const member* own_vote() const noexcept;
+  // Our own word counts for this voter: it is bound to this data directory.
+  [[nodiscard]] bool speaks_for(const member& voter) const noexcept {
+    return voter.id == options_.self && voter.incarnation == options_.incarnation;
+  }
   [[nodiscard]] bool removed_for_good() const noexcept;
 
   // leadership
@@ -289,7 +299,7 @@ class raft_core {
   void recover_log(recovered_log& recovered);
   void begin_at(const snapshot_meta& meta);
   void acknowledge(log_index match);
-  void trim();
+  void trim(std::size_t just_droppable = 0);
   std::error_code skip_compacted(append_request& body);
   [[nodiscard]] std::optional<log_place> place_before(const progress& peer) const;
   void read_or_snapshot(progress& peer, log_index from);
@@ -327,6 +337,7 @@ class raft_core {
   write_window writes_;
   std::variant<follower_role, pre_candidate_role, candidate_role, leader_role> role_;
   node_id leader_;
+  incarnation_id voted_for_;  // the data directory that has our vote; 0: not known, since a restart
   node_id refused_by_;
   log_index applied_;       // executed by the state machine
   log_index apply_handed_;  // given out to be executed
@@ -347,8 +358,9 @@ class raft_core {
   std::optional<log_place> stored_base_;  // the place before that, if its hash is known
   std::vector<node_id> snapshots_wanted_;
   std::vector<entry_fetch> fetches_;
-  // what invariant 2 compares with
+  // what invariants 2 and 4 compare with
   term_t checked_term_;
+  node_id checked_vote_;
   log_index checked_commit_;
   log_index checked_applied_;
 };

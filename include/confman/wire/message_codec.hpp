@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "confman/core/configuration.hpp"
 #include "confman/core/message.hpp"
 #include "confman/core/shared_bytes.hpp"
 #include "confman/error.hpp"
@@ -12,10 +13,9 @@
 
 namespace confman {
 
-// What decode_message() accepts at most: bytes of a snapshot piece, and of an address in a join message. The
-// slack leaves later versions room for a head of their own in a piece.
+// What decode_message() accepts at most: bytes of a snapshot piece (an address in a join message has at most
+// max_address_bytes, as in a configuration). The slack leaves later versions room for a head of their own.
 inline constexpr std::size_t max_snapshot_piece_bytes = (std::size_t{256} << 10) + 4096;
-inline constexpr std::size_t max_address_bytes = 512;
 
 // Decoded entries up to this size share a block with their neighbours when they are copied: see
 // decode_message().

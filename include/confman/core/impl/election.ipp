@@ -54,6 +54,7 @@ CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
   release_reads();
   ++state_.term;
   state_.vote = options_.self;
+  voted_for_ = options_.incarnation;
   leader_ = node_id{};
   reset_election_timer();
   role_.emplace<candidate_role>();
@@ -105,8 +106,8 @@ CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
   if (++self.quorum_elapsed < options_.election_ticks) return;
   self.quorum_elapsed = 0;
   const bool reached = count_votes(members(), [&](const member& m) {
-                         const progress* p = self.find(m.id);
-                         return std::optional<bool>(m.id == options_.self || (p && p->recently_active));
+                         const progress* p = m.id == options_.self ? nullptr : self.find(m.id);
+                         return std::optional<bool>(speaks_for(m) || (p && p->recently_active));
                        }) == vote_result::won;
   for (progress& p : self.peers) p.was_active = std::exchange(p.recently_active, false);
   if (!reached) return become_follower(state_.term, node_id{});
@@ -138,14 +139,18 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_respon
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& body) {
   // One vote per term, first come first served, and only for a log at least as up to date
-  // (paper, 5.2, 5.4.1).
-  const bool free = !state_.vote || state_.vote == m.from;
+  // (paper, 5.2, 5.4.1). A directory, not an id, has it: another one under the same id would be a second
+  // leader of the term. The disk doesn't say which one had it, so a restarted voter grants no repetition; the
+  // candidate counts one vote less.
+  const bool repeated = state_.vote == m.from && voted_for_ && voted_for_ == m.incarnation;
+  const bool free = !state_.vote || repeated;
   const bool grant = free && !leader_ && up_to_date(body.last);
   if (!grant) {
     send(m.from, vote_response{false});
     return {};
   }
   state_.vote = m.from;
+  voted_for_ = m.incarnation;
   election_elapsed_ = 0;
   send_when_durable(m.from, vote_response{true});
   return {};

@@ -91,10 +91,10 @@ inline failure check_change(const configuration& current, const member_change& c
   using action = member_change::action;
   const node_id id = change.who.id;
   if (!id) return {errc::bad_change, "change of members: 0 is no member's id; ids start at 1"};
-  if (change.who.address.size() > 0xffff)
+  if (change.who.address.size() > max_address_bytes)
     return {errc::bad_change, "change of members: the address of " + member_name(id) + " has " +
-                                  std::to_string(change.who.address.size()) +
-                                  " bytes; 65,535 is the most, give host:port"};
+                                  std::to_string(change.who.address.size()) + " bytes; " +
+                                  std::to_string(max_address_bytes) + " is the most, give host:port"};
   if (change.what == action::add_voter && in_list(current.incoming, id))
     return {errc::already_a_member,
             "add voter: " + member_name(id) +

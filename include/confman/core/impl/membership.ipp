@@ -11,8 +11,11 @@ namespace confman {
 // Our own entry, if we are a voter and this data directory is the one that speaks for us. As long as the
 // effective configuration isn't known to be committed, the one before it counts, too: a voter whose removal
 // is in its log alone may be the only one that can win, since the others' logs are shorter than its own
-// (thesis, 4.2.2). It doesn't count itself then.
+// (thesis, 4.2.2). It doesn't count itself then. Not so if the effective one binds our id to another
+// directory: whoever counts by it holds that one's word for ours.
 CONFMAN_DECL const member* raft_core::own_vote() const noexcept {
+  const member* bound = members().find_member(options_.self);
+  if (bound && bound->incarnation && bound->incarnation != options_.incarnation) return nullptr;
   for (const configuration* c : {&members(), &configurations_.at(state_.commit).second}) {
     const member* me = c->is_voter(options_.self) ? c->find_member(options_.self) : nullptr;
     if (me && (!me->incarnation || me->incarnation == options_.incarnation)) return me;
@@ -91,7 +94,7 @@ CONFMAN_DECL void raft_core::append_configuration(configuration next) {
 }
 
 // Progress for exactly the members, and for ourselves, member or not: a leader that is being removed still
-// has a log that becomes durable.
+// has a log that becomes durable. Our own progress is never another directory's, whatever our id is bound to.
 CONFMAN_DECL void raft_core::follow_configuration() {
   leader_role& self = *as_leader();
   std::vector<node_id> ids = members().ids();
@@ -100,7 +103,8 @@ CONFMAN_DECL void raft_core::follow_configuration() {
   std::vector<progress> peers;
   for (const node_id id : ids) {
     const member* m = members().find_member(id);
-    const incarnation_id bound = m ? m->incarnation : options_.incarnation;
+    incarnation_id bound = m ? m->incarnation : options_.incarnation;
+    if (id == options_.self && bound) bound = options_.incarnation;
     progress* known = self.find(id);
     if (known && (!known->incarnation || known->incarnation == bound)) {
       peers.push_back(std::move(*known));

@@ -45,8 +45,9 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
   // The commit hint may have reached the disk in a write whose entries another write's truncation voided.
   state_.commit = std::max(applied_, std::min(state_.commit, log_.last_index()));
   for (log_index i = state_.commit + 1; i <= log_.last_index(); ++i) uncommitted_bytes_ += cost(log_.at(i));
-  trim();
+  trim(recovered.entries.size());
   checked_term_ = state_.term;
+  checked_vote_ = state_.vote;
   checked_commit_ = state_.commit;
   checked_applied_ = applied_;
   reset_election_timer();
@@ -75,9 +76,10 @@ namespace detail {
 
 // Whether a directory that our configuration doesn't bind to the sender's id may be bound to it by a newer
 // one, since the id was removed and added again while we lagged behind. A leader is: whoever was elected is
-// bound, or was elected by every founder. A candidate may be if its log is at least as new as ours: one that
-// was wiped has an empty log as long as it stands for election, and whoever knows what is bound has not. Its
-// vote promises no more than one to a stranger.
+// bound, or was elected by every founder. A candidate may be if its log is at least as new as ours. One that
+// was wiped may have a log, too, which a leader's appends have brought before its answers were refused; but
+// it doesn't stand once that log binds its id to the directory before it, see own_vote(). A vote for it
+// promises no more than one to a stranger: its own configuration decides which votes count.
 CONFMAN_DECL bool raft_core::may_be_newer(const message& m) const {
   if (const auto* pre_vote = std::get_if<pre_vote_request>(&m.body)) return pre_vote->last >= log_.last();
   if (const auto* vote = std::get_if<vote_request>(&m.body)) return vote->last >= log_.last();
@@ -164,18 +166,21 @@ CONFMAN_DECL void raft_core::tick() {
     }
   }
   ask_silent_peers();
+  trim();
   check_invariants();
 }
 
 CONFMAN_DECL void raft_core::persisted(write_seq seq) {
+  const log_index before = writes_.stable();
   writes_.persisted(seq);
+  const auto news = static_cast<std::size_t>(std::max(before, writes_.stable()) - before);
   release_held();
   if (leader_role* self = as_leader()) {
     // The leader's disk is one voter among others (thesis, 10.2.1): it counts when its write is durable.
     self->find(options_.self)->match = writes_.stable();
     advance_commit(*self);
   }
-  trim();
+  trim(news);
   check_invariants();
 }
 
@@ -183,8 +188,9 @@ CONFMAN_DECL void raft_core::applied(log_index index) {
   CONFMAN_ASSERT(index <= apply_handed_, "the state machine applied what it was not given");
   // What was handed out before a snapshot was installed is in the snapshot.
   if (index <= applied_) return;
+  const auto news = static_cast<std::size_t>(index - applied_);
   applied_ = index;
-  trim();
+  trim(news);
   check_invariants();
 }
 
@@ -279,11 +285,14 @@ CONFMAN_DECL void raft_core::check_invariants() {
   CONFMAN_ASSERT(log_.base().index <= applied_ && stored_first_ <= applied_ + 1,
                  "what is not applied is kept");
   CONFMAN_ASSERT(state_.term >= checked_term_, "terms never go back");
+  CONFMAN_ASSERT(state_.term > checked_term_ || !checked_vote_ || state_.vote == checked_vote_,
+                 "one vote per term");
   CONFMAN_ASSERT(state_.commit >= checked_commit_, "the commit index never goes back");
   CONFMAN_ASSERT(applied_ >= checked_applied_, "the applied index never goes back");
   CONFMAN_ASSERT(log_.last().term <= state_.term, "the log holds no term above the current one");
   CONFMAN_ASSERT(!is_leader() || leader_ == options_.self, "a leader knows itself");
   checked_term_ = state_.term;
+  checked_vote_ = state_.vote;
   checked_commit_ = state_.commit;
   checked_applied_ = applied_;
 }

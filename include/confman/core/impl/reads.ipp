@@ -44,7 +44,7 @@ CONFMAN_DECL void raft_core::begin_reads() {
 CONFMAN_DECL void raft_core::confirm_reads(leader_role& self) {
   if (!self.rounds.waiting()) return;
   const std::uint64_t round = quorum_reached<std::uint64_t>(members(), [&](const member& m) {
-    if (m.id == options_.self) return self.rounds.latest();
+    if (m.id == options_.self) return speaks_for(m) ? self.rounds.latest() : 0;
     const progress* p = self.find(m.id);
     return p ? p->round : 0;
   });

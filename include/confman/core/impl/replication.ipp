@@ -70,6 +70,7 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
   for (; i < body.entries.size(); ++i) {
     const entry& e = body.entries[i];
     if (e.index <= log_.last_index()) {
+      CONFMAN_ASSERT(!is_leader(), "a leader never truncates");
       if (e.index <= state_.commit) return errc::log_diverged;  // a committed entry is never truncated
       for (log_index gone = e.index; gone <= log_.last_index(); ++gone)
         uncommitted_bytes_ -= cost(log_.at(gone));

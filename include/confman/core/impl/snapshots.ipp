@@ -26,6 +26,7 @@ CONFMAN_DECL void raft_core::recover_log(recovered_log& recovered) {
 
 // Everything before the snapshot's end is replaced by it, everything after it is void.
 CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
+  CONFMAN_ASSERT(!is_leader(), "a leader never truncates");
   const log_place end{meta.at, meta.hash};
   log_.reset(end);
   writes_.reset(end);
@@ -94,11 +95,14 @@ CONFMAN_DECL void raft_core::compacted(const snapshot_meta& meta, log_index keep
 }
 
 // Memory keeps what a follower is likely to need next, and all that is not applied or not durable yet.
-// Every entry is dropped once: O(1) amortised.
-CONFMAN_DECL void raft_core::trim() {
+// Every entry is dropped once: O(1) amortised; but a snapshot may release all that the cache holds, and
+// freeing that at once would hold everything else up. `just_droppable`: as many as the input has made free to
+// go are dropped on top, so that no backlog grows; ticks and later inputs drop the rest.
+CONFMAN_DECL void raft_core::trim(std::size_t just_droppable) {
   const log_index droppable = std::min(applied_, writes_.stable());
-  log_.compact_to(std::min(stored_first_ - 1, droppable));
-  while (log_.bytes() > options_.max_cached_bytes && log_.base().index < droppable)
+  const log_index limit = std::min(droppable, log_.base().index + (max_trimmed_entries + just_droppable));
+  log_.compact_to(std::min(stored_first_ - 1, limit));
+  while (log_.bytes() > options_.max_cached_bytes && log_.base().index < limit)
     log_.compact_to(log_.base().index + 1);
   log_.raise_floor(stored_first_ - 1);
 }
