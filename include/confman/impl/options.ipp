@@ -109,6 +109,7 @@ inline failure validate_sizes(const options& o) {
       {"snapshot_log_entries", o.snapshot_log_entries, 1, std::size_t{1} << 40},
       {"log_tail_bytes", o.log_tail_bytes, 0, std::size_t{1} << 40},
       {"log_tail_entries", o.log_tail_entries, 0, std::size_t{1} << 40},
+      {"snapshot_send_bytes_per_second", o.snapshot_send_bytes_per_second, 0, std::size_t{1} << 40},
       {"log_cache_bytes", o.log_cache_bytes, 1 << 10, std::size_t{1} << 40},
       {"watch_history_changes", o.watch_history_changes, 0, 1 << 26},
       {"watch_history_bytes", o.watch_history_bytes, 0, std::size_t{1} << 40},
