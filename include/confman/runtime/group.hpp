@@ -138,7 +138,10 @@ class group {
     if (running()) snapshots_.read(what, std::move(bytes));
   }
   void snapshot_received(node_id, result<snapshot_received_piece> outcome) {
-    if (!running()) return;
+    if (!running()) {
+      if (outcome && outcome->loaded) storage_.destroy(std::move(outcome->loaded->map));
+      return;
+    }
     const result<bool> replaced = snapshots_.received(std::move(outcome));
     if (!replaced) return fail(replaced.error());
     if (!*replaced) return;
