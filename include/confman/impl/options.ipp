@@ -17,13 +17,9 @@ inline failure bad_option(std::string what) {
 }
 
 inline failure validate_address(std::uint64_t id, const std::string& address) {
-  const result<host_port> parsed = parse_address(address);
-  if (parsed && parsed->port != 0) return {};
-  return {
-      errc::bad_address,
-      fmt::format("options.members: the address of node {} is '{}'; write host:port with a port from 1 to "
-                  "65535, such as 10.0.0.1:7401 or [::1]:7401",
-                  id, address)};
+  failure bad = check_member_address(id, address);
+  if (bad) bad.what = "options.members: " + bad.what;
+  return bad;
 }
 
 inline failure validate_priorities(const options& o) {

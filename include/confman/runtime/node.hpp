@@ -488,6 +488,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void accept(cluster_operation& operation) override {
     if (!group_ || state_ != state::running)
       return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
+    // Nobody could dial a newcomer without an address.
+    for (const member_change& c : operation.changes)
+      if ((c.what == member_change::action::add_voter || c.what == member_change::action::add_learner) &&
+          c.who.address.empty() && !group_->core().members().contains(c.who.id))
+        return operation.complete(check_member_address(c.who.id.value(), c.who.address), {});
     operation.deadline = operation.what == cluster_operation::action::snapshot ? no_deadline : deadline();
     group_->submit(operation);
   }
