@@ -271,9 +271,9 @@ class basic_config_map {
   // Changes the members: add, remove, promote, demote, several at once; through a joint phase where needed,
   // no restart. On the leader. Completes when the new configuration is committed. Signature:
   // void(std::error_code, version). Errors: refused, nothing happened: not_leader (status().leader is),
-  // change_in_flight, bad_change, already_a_member, not_a_member, last_voter, learner_behind, busy, stopped;
-  // undone: change_undone; it may still happen, see members(): outcome_unknown. Cancelling ends the wait, not
-  // the change.
+  // change_in_flight, bad_change, bad_address, already_a_member, not_a_member, last_voter, learner_behind,
+  // busy, stopped; undone: change_undone; it may still happen, see members(): outcome_unknown. Cancelling
+  // ends the wait, not the change.
   template <class CompletionToken>
   auto async_change_members(std::vector<member_change> changes, CompletionToken&& token) {
     return cluster({cluster_operation::action::change_members, std::move(changes), {}}, detail::finish_at{},

@@ -290,6 +290,18 @@ TEST_CASE("trap: a crash at each step of the write that resets the log finds the
   }
 }
 
+TEST_CASE("a snapshot that differs from the log at the same index and term is refused, the log stays") {
+  recovered_log disk = released(2, {1, 1, 2, 2, 2}, 3);
+  disk.snapshot = snapshot_of({1, 1, 2, 2, 2}, 4);
+  CHECK_FALSE(check_recovered(disk));
+  disk.snapshot->hash = chain_hash(1);
+  CHECK(check_recovered(disk).code == errc::log_diverged);
+  CHECK(check_recovered(disk).what.find("log entry 4") != std::string::npos);
+  // An entry of another term was never committed: a crash came before the log's reset.
+  disk.snapshot = snapshot_of({1, 1, 2, 3}, 4);
+  CHECK_FALSE(check_recovered(disk));
+}
+
 TEST_CASE("a log without its beginning and without a snapshot of it is damaged, and so said") {
   recovered_log disk = released(2, {1, 1, 2, 2, 2}, 3);
   CHECK(check_recovered(disk).code == errc::log_damaged);

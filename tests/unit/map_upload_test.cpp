@@ -113,6 +113,22 @@ TEST_CASE("the final write in a session is told apart from its retry") {
   CHECK(encode(again) == encode(done));
 }
 
+TEST_CASE("a refusal for want of its upload is no answer to keep: the same token works once it is there") {
+  map_state map;
+  const auto session = open_session(map);
+  const command_view last = in_session(put_upload(5, "/k"), session, 1);
+  CHECK(apply(map, last).code == errc::upload_expired);
+  const auto again = apply(map, last);
+  CHECK(again.code == errc::upload_expired);
+  CHECK_FALSE(again.replayed);
+  REQUIRE(upload(map, 5, "/k", "value", 5));
+  const auto done = apply(map, last);
+  CHECK_FALSE(done.code);
+  CHECK(apply(map, last).replayed);
+  map.publish();
+  CHECK(value_of(map, "/k") == "value");
+}
+
 TEST_CASE("a comparison that fails leaves the upload for the next try") {
   map_state map;
   put(map, "/big", "old");

@@ -48,6 +48,7 @@ struct fake_storage {
   std::deque<taking> takes;
   std::deque<snapshot_read> reads;
   std::deque<snapshot_write> pieces;
+  std::vector<loaded_map> destroyed;
   memory_storage log;  // what is durable
   std::shared_ptr<small_file_system> files = std::make_shared<small_file_system>();
   std::atomic<bool> cancelled{false};
@@ -63,6 +64,8 @@ struct fake_storage {
   }
   void read_snapshot(const snapshot_read& what) { reads.push_back(what); }
   void receive_snapshot(snapshot_write&& piece) { pieces.push_back(std::move(piece)); }
+  void settle_snapshot(const snapshot_file& file, bool good) { (void)snapshots->settle(file, good); }
+  void destroy(loaded_map&& map) { destroyed.push_back(std::move(map)); }
 
   [[nodiscard]] std::unique_ptr<worker> open() {
     return *worker::open(files, "snapshots", {cluster_id(7), group_id(1)}, cancelled);

@@ -367,15 +367,38 @@ TEST_CASE("requests to join of another cluster, or of nobody, are not answered")
   CHECK(c[1].transport.sent.empty());
 }
 
-TEST_CASE("a request with an address beyond all bounds is refused, not taken into the log") {
+TEST_CASE("a request with an impossible address is refused, not taken into the log") {
   driven_cluster c(3);
   c.elect(1);
   const log_index last = c[1]->core().log().last_index();
-  CHECK(c[1].receive(9, 1, join_request{std::string(70'000, 'x'), false, 1}) == std::error_code{});
-  const auto answers = c[1].take<join_response>(9);
-  REQUIRE(answers.size() == 1);
-  CHECK(answers[0].status == join_status::refused);
-  CHECK(answers[0].code == static_cast<std::uint16_t>(errc::bad_change));
+  for (const std::string& address :
+       {std::string(70'000, 'x'), std::string(513, 'x') + ":1", std::string("host"), std::string("host:0"),
+        std::string("host:7x"), std::string("::1:7")}) {
+    CHECK(c[1].receive(9, 1, join_request{address, false, 1}) == std::error_code{});
+    const auto answers = c[1].take<join_response>(9);
+    REQUIRE(answers.size() == 1);
+    CHECK(answers[0].status == join_status::refused);
+    CHECK(answers[0].code == static_cast<std::uint16_t>(errc::bad_address));
+  }
+  CHECK(c[1]->core().log().last_index() == last);
+}
+
+TEST_CASE("a change of members with an impossible address is refused before anything is proposed") {
+  driven_cluster c(3);
+  c.elect(1);
+  const log_index last = c[1]->core().log().last_index();
+  for (const change_action what : {change_action::add_voter, change_action::add_learner}) {
+    asked_change change(what, 4);
+    for (const std::string& address :
+         {std::string(513, 'x') + ":1", std::string("host"), std::string("host:0")}) {
+      test_cluster_operation o(cluster_operation::action::change_members);
+      o.changes = change.operation.changes;
+      o.changes.back().who.address = address;
+      c[1]->submit(o);
+      CHECK(o.ended_with(errc::bad_address));
+      CHECK(o.error.what.find("node 4") != std::string::npos);
+    }
+  }
   CHECK(c[1]->core().log().last_index() == last);
 }
 

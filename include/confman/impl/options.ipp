@@ -17,13 +17,9 @@ inline failure bad_option(std::string what) {
 }
 
 inline failure validate_address(std::uint64_t id, const std::string& address) {
-  const result<host_port> parsed = parse_address(address);
-  if (parsed && parsed->port != 0) return {};
-  return {
-      errc::bad_address,
-      fmt::format("options.members: the address of node {} is '{}'; write host:port with a port from 1 to "
-                  "65535, such as 10.0.0.1:7401 or [::1]:7401",
-                  id, address)};
+  failure bad = check_member_address(id, address);
+  if (bad) bad.what = "options.members: " + bad.what;
+  return bad;
 }
 
 inline failure validate_priorities(const options& o) {
@@ -109,6 +105,7 @@ inline failure validate_sizes(const options& o) {
       {"snapshot_log_entries", o.snapshot_log_entries, 1, std::size_t{1} << 40},
       {"log_tail_bytes", o.log_tail_bytes, 0, std::size_t{1} << 40},
       {"log_tail_entries", o.log_tail_entries, 0, std::size_t{1} << 40},
+      {"snapshot_send_bytes_per_second", o.snapshot_send_bytes_per_second, 0, std::size_t{1} << 40},
       {"log_cache_bytes", o.log_cache_bytes, 1 << 10, std::size_t{1} << 40},
       {"watch_history_changes", o.watch_history_changes, 0, 1 << 26},
       {"watch_history_bytes", o.watch_history_bytes, 0, std::size_t{1} << 40},

@@ -66,7 +66,8 @@ class session_image {
 //   5. max_kept_answers are kept: busy, no effect, and no answer is kept: send it again with the same
 //   sequence
 //      after acknowledging more.
-//   6. It is applied, whatever the order of sequences, and its answer is kept.
+//   6. It is applied, whatever the order of sequences, and its answer is kept; but for upload_expired, after
+//      which the value is sent again with the same sequence.
 // All of it depends on the entries alone. Thread safety: the writer's thread; image() is made there.
 class session_table {
  public:
@@ -86,7 +87,7 @@ class session_table {
   [[nodiscard]] CONFMAN_DECL bool close(std::uint64_t id, std::int64_t now);
   [[nodiscard]] CONFMAN_DECL bool keep_alive(std::uint64_t id, std::uint64_t acknowledged,
                                              std::uint64_t index, std::int64_t now);
-  // Rules 1 to 5. A fresh write is followed by remember().
+  // Rules 1 to 5. A fresh write is followed by remember(), if its answer is to be kept.
   [[nodiscard]] CONFMAN_DECL use_result use(const command_view& write, std::uint64_t index, std::int64_t now);
   // The answer to the write that use() called fresh.
   CONFMAN_DECL void remember(const command_view& write, const apply_result& answer);

@@ -138,7 +138,10 @@ class group {
     if (running()) snapshots_.read(what, std::move(bytes));
   }
   void snapshot_received(node_id, result<snapshot_received_piece> outcome) {
-    if (!running()) return;
+    if (!running()) {
+      if (outcome && outcome->loaded) storage_.destroy(std::move(outcome->loaded->map));
+      return;
+    }
     const result<bool> replaced = snapshots_.received(std::move(outcome));
     if (!replaced) return fail(replaced.error());
     if (!*replaced) return;
@@ -178,6 +181,7 @@ class group {
     if (!running()) return operation.complete({errc::stopped, "the map is not running"}, {});
     switch (operation.what) {
       case cluster_operation::action::change_members: {
+        if (const failure bad = check_addresses(operation.changes)) return operation.complete(bad, {});
         const raft_core::change_proposed proposed = core_.propose_change(operation.changes);
         if (proposed.error) return operation.complete(proposed.error, {});
         return changes_.add(operation, proposed.at);
@@ -298,6 +302,20 @@ class group {
   }
 
   // --- membership, leadership, snapshots ---
+
+  // What is committed is dialled by everybody. No address at all is one that everybody knows already: that of
+  // a member, or where a transport needs none.
+  [[nodiscard]] failure check_addresses(const std::vector<member_change>& changes) const {
+    for (const member_change& change : changes) {
+      if (change.what == member_change::action::remove) continue;
+      if (change.who.address.empty()) continue;
+      if (failure bad = check_member_address(change.who.id.value(), change.who.address)) {
+        bad.what = "change of members: " + bad.what;
+        return bad;
+      }
+    }
+    return {};
+  }
 
   // The first configuration is reported too.
   void notice_members() {

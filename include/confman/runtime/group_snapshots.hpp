@@ -42,6 +42,9 @@ struct snapshot_received_piece {
 //   void take_snapshot(map_capture, const snapshot_meta&)    answered by taken(); one at a time
 //   void read_snapshot(const snapshot_read&)                 answered by read()
 //   void receive_snapshot(snapshot_write&&)                  answered by received(); one at a time
+//   void settle_snapshot(const snapshot_file&, bool good)    a received one replaces older ones, or is set
+//                                                            aside: not answered
+//   void destroy(loaded_map&&)                               takes a while: somewhere else; not answered
 template <class Transport, class Storage>
 class group_snapshots {
  public:
@@ -174,7 +177,11 @@ class group_snapshots {
       ahead_.reset();
       entries_since_ = bytes_since_ = 0;
       observer_.on_installed(loaded.meta);
+      storage_.settle_snapshot(loaded.file, true);
     } else if (!agrees(loaded.meta)) {
+      // A restart would begin with it and drop the log.
+      storage_.settle_snapshot(loaded.file, false);
+      storage_.destroy(std::move(loaded.map));
       return failure(errc::log_diverged,
                      "node " + std::to_string(core_.options().self.value()) + ": a snapshot of node " +
                          std::to_string(receiver_.from().value()) + " at log entry " +
@@ -183,6 +190,8 @@ class group_snapshots {
                          "keep its data directory for analysis");
     } else {
       // The log goes on as it is, and needs no longer hold what this file does.
+      storage_.settle_snapshot(loaded.file, true);
+      storage_.destroy(std::move(loaded.map));
       became_durable(loaded.file, loaded.meta);
     }
     send(receiver_.from(), receiver_.installed());

@@ -105,8 +105,9 @@ struct finish_backup {
   template <class Bound>
   void operator()(Bound bound, const failure& error, version at) {
     if (error) return Bound::post(std::move(bound), error.code, at);
-    node->copy_snapshot(at, std::move(path), [bound = std::move(bound), at](const failure& copied) mutable {
-      Bound::post(std::move(bound), copied.code, at);
+    node->copy_snapshot(at, std::move(path), [bound = std::move(bound), at](result<version> copied) mutable {
+      if (copied) return Bound::post(std::move(bound), std::error_code(), *copied);
+      Bound::post(std::move(bound), copied.error().code, at);
     });
   }
 };

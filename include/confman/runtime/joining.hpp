@@ -11,6 +11,7 @@
 #include "confman/core/raft_core.hpp"
 #include "confman/error.hpp"
 #include "confman/runtime/operation.hpp"
+#include "confman/transport/address.hpp"
 
 namespace confman {
 
@@ -92,6 +93,10 @@ class joining {
     return answer;
   }
   if (known && (request.as_learner || core.members().is_voter(from))) return answer;
+  if (!known && !request.address.empty() && check_member_address(from.value(), request.address)) {
+    refuse(errc::bad_address);
+    return answer;
+  }
   member_change change;
   change.what = known ? member_change::action::add_voter : member_change::action::add_learner;
   change.who = known ? *known : member{from, incarnation, request.address, request.priority};

@@ -61,6 +61,13 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                             n.group_->snapshot_received(from, std::move(outcome));
                           });
     }
+    void settle_snapshot(const snapshot_file& file, bool good) {
+      owner.in_background([file, good](worker& w) { return w.settle(file, good); },
+                          [](node& n, const failure& error) {
+                            if (error) n.report(error);
+                          });
+    }
+    void destroy(loaded_map&& state) { owner.free_elsewhere(std::move(state)); }
   };
 
   using worker = snapshot_worker<typename storage_traits<Storage>::file_system>;
@@ -119,6 +126,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     cancelled_.store(true, std::memory_order_relaxed);
     disk_.close();
     background_.close();
+    freeing_.close();
     asio::post(strand_, [self = this->shared_from_this()] { self->abort(); });
   }
 
@@ -138,13 +146,14 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     const std::lock_guard lock(event_mutex_);
     return last_failure_;
   }
-  // Copies the snapshot at `at` to `path`, then done(failure) on the queue, also if the node ends meanwhile.
+  // Copies the snapshot at `at`, or a newer one, to `path`, then done(result<version>) on the queue, also if
+  // the node ends meanwhile.
   // Precondition: called on the queue, by an operation that the group completes.
   template <class Done>
   void copy_snapshot(version at, std::string path, Done done) {
     const auto shared = std::make_shared<Done>(std::move(done));
     if (!in_background([at, path = std::move(path)](worker& w) { return w.copy(at, path); },
-                       [shared](node&, failure error) { (*shared)(std::move(error)); }))
+                       [shared](node&, result<version> copied) { (*shared)(std::move(copied)); }))
       (*shared)(failure(errc::stopped, "the map is shutting down: the backup was not written"));
   }
   // Never the same twice, also not after a restart (but for one chance in 2^64).
@@ -211,6 +220,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       map_.adopt(std::move(loaded_->map));
       loaded_.reset();
     }
+    // Links were made for these; whoever of them is no member any more is parted from.
+    for (const node_id id : options_.members.ids()) known_peers_.insert(id);
     group_.emplace(g, options_.members, std::move(recovered_), *transport_, port_, map_,
                    static_cast<group_observer&>(*this), newest);
     recovered_ = {};
@@ -313,6 +324,18 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
         });
   }
 
+  // Destroys what takes long to destroy, on a thread that does nothing else: it never waits for a snapshot.
+  template <class Memory>
+  void free_elsewhere(Memory memory) {
+    freeing_.run(
+        strand_,
+        [memory = std::optional<Memory>(std::move(memory))]() mutable {
+          memory.reset();
+          return 0;
+        },
+        [](int) {});
+  }
+
   void persisted(write_seq seq, failure error) {
     group_->persisted(seq, error);
     if (state_ == state::stopping) return finish_stop();
@@ -359,8 +382,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void tidy_up() {
     map_.collect(collect_per_tick);
     if (discarded_memory discarded = map_.take_discarded(); !discarded.empty())
-      background_.run(
-          strand_, [discarded = std::move(discarded)] { return 0; }, [](int) {});
+      free_elsewhere(std::move(discarded));
     maintain_if_idle();
     for (auto it = leaving_peers_.begin(); it != leaving_peers_.end();) {
       if (++it->second < ticks_before_parting) {
@@ -420,6 +442,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (transport_) transport_->stop();
     disk_.close();
     background_.close();
+    freeing_.close();
     finish();
   }
 
@@ -465,6 +488,11 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   void accept(cluster_operation& operation) override {
     if (!group_ || state_ != state::running)
       return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
+    // Nobody could dial a newcomer without an address.
+    for (const member_change& c : operation.changes)
+      if ((c.what == member_change::action::add_voter || c.what == member_change::action::add_learner) &&
+          c.who.address.empty() && !group_->core().members().contains(c.who.id))
+        return operation.complete(check_member_address(c.who.id.value(), c.who.address), {});
     operation.deadline = operation.what == cluster_operation::action::snapshot ? no_deadline : deadline();
     group_->submit(operation);
   }
@@ -586,6 +614,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   bool silenced_ = false;
   failure last_failure_;
   background_thread background_;
+  background_thread freeing_;
   disk_queue<Storage> disk_;  // last: the threads end before anything else goes
 };
 

@@ -249,7 +249,9 @@ class blocking_backup final : public cluster_operation, public mail {
   void abandon() noexcept override { answer.set({errc::stopped, "the map was destroyed"}); }
   void complete(const failure& error, version at) override {
     if (error) return answer.set(error);
-    node_.copy_snapshot(at, std::move(path_), [this](failure copied) { answer.set(std::move(copied)); });
+    node_.copy_snapshot(at, std::move(path_), [this](const result<version>& copied) {
+      answer.set(copied ? failure() : copied.error());
+    });
   }
   rendezvous<failure> answer;
 

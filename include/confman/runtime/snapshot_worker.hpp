@@ -91,7 +91,8 @@ class snapshot_worker {
     return got.error();
   }
 
-  // Adds a piece to the file that is being received; the last one completes, verifies and loads it.
+  // Adds a piece to the file that is being received. The last one completes, verifies and loads it, and only
+  // then it counts as a snapshot, with the older ones beside it until settle().
   [[nodiscard]] result<snapshot_received_piece> receive(const snapshot_write& piece) {
     if (!receiving_ || !(receiving_file_ == piece.file)) {
       receiving_.reset();
@@ -106,23 +107,42 @@ class snapshot_worker {
     outcome.written.file = piece.file;
     outcome.written.next = receiving_->next();
     if (receiving_->next() < piece.file.bytes) return outcome;
-    const result<snapshot_info> made = receiving_->finish();
+    std::optional<loaded_map> state;
+    const result<snapshot_info> made = receiving_->finish_with([&](reader_type& whole) -> failure {
+      result<loaded_map> loaded = load(whole);
+      if (!loaded) return loaded.error();
+      state.emplace(*std::move(loaded));
+      return {};
+    });
     if (!made) return give_up(made.error());
     receiving_.reset();
-    result<loaded_snapshot> loaded = load(*made);
-    if (!loaded) return loaded.error();
     outcome.written.complete = true;
-    outcome.loaded.emplace(*std::move(loaded));
+    outcome.loaded.emplace(loaded_snapshot{made->meta, file_of(*made), *std::move(state)});
     return outcome;
   }
 
-  // Copies a snapshot to a file of its own: see export_snapshot(). Further error: stopped.
-  [[nodiscard]] failure copy(version at, const std::string& path) {
-    if (cancelled()) return stopped();
-    return export_snapshot(store_, at, path);
+  // What became of a received snapshot: `good`, then it replaces older ones, else it is set aside and the
+  // older ones stay. Errors: storage_failed.
+  [[nodiscard]] failure settle(const snapshot_file& file, bool good) {
+    if (!good) return store_.set_aside(file.at);
+    store_.remove_older(file.at);
+    return {};
+  }
+
+  // Copies the snapshot at `at` to a file of its own, see export_snapshot(); a newer one, if that has
+  // replaced it meanwhile. Returns what was copied. Further error: stopped.
+  [[nodiscard]] result<version> copy(version at, const std::string& path) {
+    const auto& all = store_.all();
+    const bool there =
+        std::any_of(all.begin(), all.end(), [at](const snapshot_info& info) { return info.meta.at == at; });
+    if (!there && !all.empty() && all.back().meta.at.index > at.index) at = all.back().meta.at;
+    const auto go_on = [this] { return cancelled() ? stopped() : failure(); };
+    if (failure f = export_snapshot(store_, at, path, go_on)) return f;
+    return at;
   }
 
  private:
+  using reader_type = snapshot_reader<FileSystem>;
   struct sent_file {
     snapshot_file file;
     snapshot_reader<FileSystem> reader;
@@ -145,20 +165,27 @@ class snapshot_worker {
   [[nodiscard]] result<loaded_snapshot> load(const snapshot_info& info) {
     auto reader = store_.read(info.meta.at);
     if (!reader) return reader.error();
+    result<loaded_map> map = load(*reader);
+    if (!map) return map.error();
+    return loaded_snapshot{info.meta, file_of(info), *std::move(map)};
+  }
+  // Verifies every block on the way.
+  [[nodiscard]] result<loaded_map> load(reader_type& from) {
     snapshot_loader loader;
     std::string block;
     for (;;) {
       if (cancelled()) return stopped();
-      const result<bool> more = reader->next_block(block);
+      const result<bool> more = from.next_block(block);
       if (!more) return more.error();
       if (!*more) break;
-      if (failure f = loader.feed(block)) return failure(f.code, info.path + ": " + f.what);
+      if (failure f = loader.feed(block)) return failure(f.code, from.path() + ": " + f.what);
     }
     result<loaded_map> map = loader.finish();
-    if (!map) return failure(map.error().code, info.path + ": " + map.error().what);
-    if (map->at() != info.meta.at)
-      return failure(errc::snapshot_damaged, info.path + ": the state in it is of another place in the log");
-    return loaded_snapshot{info.meta, file_of(info), *std::move(map)};
+    if (!map) return failure(map.error().code, from.path() + ": " + map.error().what);
+    if (map->at() != from.meta().at)
+      return failure(errc::snapshot_damaged,
+                     from.path() + ": the state in it is of another place in the log");
+    return map;
   }
 
   std::shared_ptr<FileSystem> system_;

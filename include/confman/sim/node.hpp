@@ -136,6 +136,10 @@ class node final : private group_observer {
     }
     void read_snapshot(const snapshot_read& what) const { self->add_job(read_job{what, {}}); }
     void receive_snapshot(snapshot_write&& piece) const { self->add_job(receive_job{std::move(piece), {}}); }
+    void settle_snapshot(const snapshot_file& file, bool good) const {
+      self->add_job(settle_job{file, good});
+    }
+    void destroy(loaded_map&& state) const { const loaded_map gone = std::move(state); }
   };
   // What the thread for snapshots has to do, and what came of it.
   struct take_job {
@@ -151,7 +155,11 @@ class node final : private group_observer {
     snapshot_write piece;
     std::optional<result<snapshot_received_piece>> outcome;
   };
-  using job = std::variant<take_job, read_job, receive_job>;
+  struct settle_job {
+    snapshot_file file;
+    bool good;
+  };
+  using job = std::variant<take_job, read_job, receive_job, settle_job>;
   struct fetch_job {
     entry_fetch what;
     std::optional<result<std::vector<entry>>> outcome;

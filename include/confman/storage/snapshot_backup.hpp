@@ -40,15 +40,16 @@ inline std::pair<std::string, std::string> split_path(const std::string& path) {
 }
 
 // Copies the file piece by piece into a new one and syncs that.
-template <file_system FileSystem>
+template <file_system FileSystem, class GoOn>
 [[nodiscard]] failure copy_snapshot(FileSystem& fs, snapshot_reader<FileSystem>& from, const std::string& to,
-                                    std::uint64_t sync_bytes) {
+                                    std::uint64_t sync_bytes, GoOn& go_on) {
   result<typename FileSystem::file> f = fs.open_file(to, open_mode::create);
   if (!f) return f.error();
   if (failure e = fs.resize(*f, 0)) return e;
   std::string piece(confman::snapshot_format::max_block_bytes, '\0');
   std::uint64_t unsynced = 0;
   for (std::uint64_t at = 0; at < from.size();) {
+    if (failure e = go_on()) return e;
     const result<std::size_t> got = from.read_raw(at, {piece.data(), piece.size()});
     if (!got) return got.error();
     if (*got == 0) return confman::snapshot_format::damage(from.path(), at, "the file has been cut");
@@ -66,14 +67,15 @@ template <file_system FileSystem>
 
 // Copies the snapshot at `at`, verified, to `path`: aside (`path` + ".new"), synced, renamed. The file is all
 // that import_snapshot() needs. One thread, the store's. Errors: bad_option (there is a file already),
-// snapshot_damaged, storage_failed; then there is no file at `path`.
-template <file_system FileSystem>
-[[nodiscard]] failure export_snapshot(snapshot_store<FileSystem>& store, version at,
-                                      const std::string& path) {
+// snapshot_damaged, storage_failed, and what go_on() returns, which is asked before each block; then there is
+// no file at `path`.
+template <file_system FileSystem, class GoOn>
+[[nodiscard]] failure export_snapshot(snapshot_store<FileSystem>& store, version at, const std::string& path,
+                                      GoOn&& go_on) {
   FileSystem& fs = store.system();
   result<snapshot_reader<FileSystem>> from = store.read(at);
   if (!from) return from.error();
-  if (failure f = from->verify()) return f;
+  if (failure f = from->verify(go_on)) return f;
   const auto [directory, name] = detail::split_path(path);
   const result<std::vector<std::string>> names = fs.list_directory(directory);
   if (!names) return names.error();
@@ -81,11 +83,16 @@ template <file_system FileSystem>
     return {errc::bad_option,
             "the backup was not written: " + path + " exists already; name a new file, or remove that one"};
   const std::string aside = path + ".new";
-  failure f = detail::copy_snapshot(fs, *from, aside, store.options().sync_bytes);
+  failure f = detail::copy_snapshot(fs, *from, aside, store.options().sync_bytes, go_on);
   if (!f) f = fs.rename(aside, path);
   if (!f) return fs.sync_directory(directory);
   if (failure ignored = fs.remove(aside)) ignored.what.clear();
   return {f.code, "the backup was not written: " + f.what};
+}
+template <file_system FileSystem>
+[[nodiscard]] failure export_snapshot(snapshot_store<FileSystem>& store, version at,
+                                      const std::string& path) {
+  return export_snapshot(store, at, path, [] { return failure(); });
 }
 
 // Makes a new data directory that begins with the snapshot in `file`: of the cluster, group and node in

@@ -160,11 +160,17 @@ class snapshot_reader {
     return {};
   }
 
-  // Reads everything, then rewinds. Errors: as next_block().
+  // Reads everything, then rewinds. Errors: as next_block(), and what go_on() returns, which is asked before
+  // each block.
   [[nodiscard]] failure verify() {
+    return verify([] { return failure(); });
+  }
+  template <class GoOn>
+  [[nodiscard]] failure verify(GoOn&& go_on) {
     if (failure f = rewind()) return f;
     std::string block;
     for (;;) {
+      if (failure f = go_on()) return f;
       const result<bool> more = next_block(block);
       if (!more) return more.error();
       if (!*more) return rewind();

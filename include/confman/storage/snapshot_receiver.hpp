@@ -49,12 +49,23 @@ class snapshot_receiver {
   // durable under its name and removes older ones. Errors: bad_frame (not all pieces are here; go on);
   // snapshot_damaged, wrong_cluster, format_unsupported, storage_failed: the file is removed.
   [[nodiscard]] result<snapshot_info> finish() {
+    auto made = finish_with([](snapshot_reader<FileSystem>& whole) { return whole.verify(); });
+    if (made) store_->remove_older(made->meta.at);
+    return made;
+  }
+
+  // The same, but accept(reader) reads the file, to its last block, before it gets its name, and older ones
+  // stay until remove_older(). Its failure is one of the file, which is removed, earlier ones stay; with
+  // errc::stopped the part stays as well, and finish_with() may be called again.
+  template <class Accept>
+  [[nodiscard]] result<snapshot_info> finish_with(Accept&& accept) {
     if (failed_) return failed_;
     if (next_ != key_.bytes)
       return failure(errc::bad_frame, "the snapshot ends after " + std::to_string(next_) + " of " +
                                           std::to_string(key_.bytes) + " bytes");
     snapshot_info info;
-    if (failure f = verify(info)) return fail(std::move(f));
+    if (failure f = examine(info, accept))
+      return f.code == make_error_code(errc::stopped) ? f : fail(std::move(f));
     if (failure f = store_->fs_->sync(*file_)) return fail(std::move(f));
     file_.reset();
     result<snapshot_info> made = store_->adopt(path_, std::move(info));
@@ -136,13 +147,14 @@ class snapshot_receiver {
     return store_->check_owner(*head, path_);
   }
 
-  [[nodiscard]] failure verify(snapshot_info& info) {
+  template <class Accept>
+  [[nodiscard]] failure examine(snapshot_info& info, Accept& accept) {
     result<snapshot_reader<FileSystem>> found = snapshot_reader<FileSystem>::open(*store_->fs_, path_);
     if (!found) return found.error();
     if (failure f = store_->check(*found, key_.at)) return f;
     if (found->size() != key_.bytes || found->digest() != key_.digest)
       return snapshot_format::damage(path_, found->size(), "it is not the one that was offered");
-    if (failure f = found->verify()) return f;
+    if (failure f = accept(*found)) return f;
     info = {found->meta(), found->size(), found->raw_bytes(), found->digest(), {}};
     return {};
   }

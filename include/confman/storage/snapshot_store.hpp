@@ -49,7 +49,8 @@ class snapshot_receiver;
 //
 // Invariants:
 //   1. A file with a snapshot's name is complete and was synced before it got the name.
-//   2. A snapshot is removed only when a newer one is durable under its name.
+//   2. A snapshot is removed only when a newer one is durable under its name, and, where that was received,
+//      was found to be good.
 //   3. No failure here concerns the log: the caller goes on without the new snapshot.
 template <file_system FileSystem>
 class snapshot_store {
@@ -100,6 +101,29 @@ class snapshot_store {
   // format_unsupported (of the part), storage_failed.
   [[nodiscard]] result<receiver> receive(version at, std::uint64_t digest, std::uint64_t total) {
     return receiver::begin(*this, {at, digest, total});
+  }
+
+  // Removes what is older than the newest `keep`, but not the snapshot at `made`. A file that can't be
+  // removed now is left to the next time; it does no harm.
+  void remove_older(version made) {
+    const std::size_t excess = kept_.size() > options_.keep ? kept_.size() - options_.keep : 0;
+    std::size_t seen = 0;
+    std::erase_if(kept_, [&](const snapshot_info& k) {
+      return ++seen <= excess && k.meta.at != made && !fs_->remove(k.path);
+    });
+    std::erase_if(damaged_,
+                  [&](const bad_file& bad) { return older(bad.at, made) && !fs_->remove(bad.path); });
+  }
+
+  // Takes the snapshot at `at` out of the store, durably: its file stays beside, as NAME.refused, and is
+  // never read again. Errors: storage_failed.
+  [[nodiscard]] failure set_aside(version at) {
+    const auto found = std::find_if(kept_.begin(), kept_.end(),
+                                    [at](const snapshot_info& info) { return info.meta.at == at; });
+    if (found == kept_.end()) return {};
+    if (failure f = fs_->rename(found->path, found->path + ".refused")) return f;
+    kept_.erase(found);
+    return fs_->sync_directory(directory_);
   }
 
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
@@ -186,8 +210,8 @@ class snapshot_store {
     return {};
   }
 
-  // Gives a complete, synced file its name, durably, and removes what is older than the newest `keep`. After
-  // a failure of the last step the file has its name, perhaps not durably; the next open settles that.
+  // Gives a complete, synced file its name, durably. After a failure of the last step the file has its name,
+  // perhaps not durably; the next open settles that.
   [[nodiscard]] result<snapshot_info> adopt(const std::string& from, snapshot_info info) {
     info.path = path_of(snapshot_format::file_name(info.meta.at));
     if (failure f = fs_->rename(from, info.path)) return f;
@@ -197,19 +221,7 @@ class snapshot_store {
     const auto place = std::upper_bound(kept_.begin(), kept_.end(), info.meta.at,
                                         [](version at, const auto& k) { return older(at, k.meta.at); });
     kept_.insert(place, info);
-    prune(info.meta.at);
     return info;
-  }
-
-  // A file that can't be removed now is left to the next time; it does no harm.
-  void prune(version just_made) {
-    const std::size_t excess = kept_.size() > options_.keep ? kept_.size() - options_.keep : 0;
-    std::size_t seen = 0;
-    std::erase_if(kept_, [&](const snapshot_info& k) {
-      return ++seen <= excess && k.meta.at != just_made && !fs_->remove(k.path);
-    });
-    std::erase_if(damaged_,
-                  [&](const bad_file& bad) { return older(bad.at, just_made) && !fs_->remove(bad.path); });
   }
 
   FileSystem* fs_;

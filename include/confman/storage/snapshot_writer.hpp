@@ -72,6 +72,7 @@ class snapshot_writer {
     info_.digest = footer_.digest;
     result<snapshot_info> made = store_->adopt(path_, std::move(info_));
     if (!made) return fail(made.error());
+    store_->remove_older(made->meta.at);
     store_ = nullptr;
     failed_ = {errc::bad_option, "this snapshot was committed"};
     return made;

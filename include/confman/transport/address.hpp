@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "confman/error.hpp"
+#include "confman/wire/message_codec.hpp"
 
 namespace confman {
 
@@ -38,6 +39,20 @@ struct host_port {
     return bad("the port is not a number up to 65535");
   parsed.host = std::string(host);
   return parsed;
+}
+
+// Whether others can reach a member at this address: "host:port" with a port from 1 to 65535, and of at most
+// max_address_bytes. Errors: bad_address.
+[[nodiscard]] inline failure check_member_address(std::uint64_t id, std::string_view address) {
+  const std::string who = "the address of node " + std::to_string(id);
+  if (address.size() > max_address_bytes)
+    return {errc::bad_address, who + " has " + std::to_string(address.size()) + " bytes: at most " +
+                                   std::to_string(max_address_bytes) + " are possible"};
+  const result<host_port> parsed = parse_address(address);
+  if (parsed && parsed->port != 0) return {};
+  return {errc::bad_address, who + " is '" + std::string(address) +
+                                 "'; write host:port with a port from 1 to 65535, such as 10.0.0.1:7401 or "
+                                 "[::1]:7401"};
 }
 
 }  // namespace confman

@@ -6,6 +6,24 @@
 
 namespace confman {
 
+namespace detail {
+
+// Whether the log has the entry at the snapshot's end, by index and term, after another history.
+[[nodiscard]] inline bool diverges(const recovered_log& recovered, const snapshot_meta& snapshot) {
+  const log_index end = snapshot.at.index;
+  if (end <= recovered.base.index || end > recovered.base.index + recovered.entries.size()) return false;
+  const std::size_t count = static_cast<std::size_t>(end - recovered.base.index);
+  if (recovered.entries[count - 1].term != snapshot.at.term) return false;
+  chain_hash hash = recovered.base_hash;
+  for (std::size_t i = 0; i < count; ++i) {
+    const entry& e = recovered.entries[i];
+    hash = extend_chain(hash, e.term, static_cast<std::uint8_t>(e.type), e.payload.view());
+  }
+  return hash != snapshot.hash;
+}
+
+}  // namespace detail
+
 CONFMAN_DECL failure check_recovered(const recovered_log& recovered) {
   for (const entry& e : recovered.entries)
     if (e.type == entry_type::configuration && !decode_configuration(e.payload.view()))
@@ -13,6 +31,14 @@ CONFMAN_DECL failure check_recovered(const recovered_log& recovered) {
           errc::format_unsupported,
           "log entry " + std::to_string(e.index.value()) +
               " is a configuration that this version of confman can't read; start the version that wrote it"};
+  // Equal index and term mean equal histories (log matching, paper 5.3); to begin at the snapshot would drop
+  // the log, which may be the sound one of the two.
+  if (recovered.snapshot && detail::diverges(recovered, *recovered.snapshot))
+    return {errc::log_diverged, "the newest snapshot, at log entry " +
+                                    std::to_string(recovered.snapshot->at.index.value()) +
+                                    ", differs from this node's log at the same index and term; check this "
+                                    "node's disk and memory, keep its data directory for analysis, and let "
+                                    "it join anew with an empty one"};
   if (!recovered.base.index) return {};
   const std::string gone = "log entries up to " + std::to_string(recovered.base.index.value()) +
                            " were released to a snapshot, but ";

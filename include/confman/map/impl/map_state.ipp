@@ -124,7 +124,9 @@ CONFMAN_DECL void map_state::write_in_session(const command_view& command, apply
   switch (what) {
     case verdict::fresh:
       write(command, answer);
-      return sessions_->remember(command, answer);
+      // Like `busy`, this asks for a repetition under the same sequence, which must not get it as its answer.
+      if (answer.code != errc::upload_expired) sessions_->remember(command, answer);
+      return;
     case verdict::replay:
       if (known->code != 0) answer.code = make_error_code(static_cast<errc>(known->code));
       answer.at = known->at;

@@ -364,6 +364,8 @@ CONFMAN_DECL void node::do_job() {
     }
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
     read->outcome.emplace(worker_->read(read->what));
+  } else if (const auto* settle = std::get_if<settle_job>(&jobs_.front())) {
+    if (const failure f = worker_->settle(settle->file, settle->good)) on_event(f);
   } else {
     auto& receive = std::get<receive_job>(jobs_.front());
     receive.outcome.emplace(worker_->receive(receive.piece));
@@ -390,7 +392,7 @@ CONFMAN_DECL void node::finish_job() {
     group_->snapshot_taken(*take->outcome);
   } else if (auto* read = std::get_if<read_job>(&done)) {
     group_->snapshot_read_done(read->what, std::move(*read->outcome));
-  } else {
+  } else if (std::holds_alternative<receive_job>(done)) {
     auto& receive = std::get<receive_job>(done);
     const auto& outcome = *receive.outcome;
     world_.log.note(step::piece, id_, receive.piece.file.at.index.value(),
