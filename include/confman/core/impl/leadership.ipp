@@ -12,9 +12,8 @@ namespace confman {
 // or its configuration may not be committed; and it hands over later, like any leader of a low priority.
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
-  return me &&
-         (me->priority != 0 || missed_leaders_ > 1 ||
-          (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
+  return me && (me->priority != 0 || missed_leaders_ > 1 ||
+                (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
 }
 
 // The leader is out of reach and we don't stand: others may have our vote, and our readers wait for another.

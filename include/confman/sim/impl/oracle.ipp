@@ -261,8 +261,8 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
   }
   const auto* ok = std::get_if<append_ok>(&m.body);
   if (!ok) return;
-  // Promised in an earlier term, and kept then: a leader of that term who counts it finds every majority met by
-  // voters who knew these entries when they voted for the later one.
+  // Promised in an earlier term, and kept then: a leader of that term who counts it finds every majority met
+  // by voters who knew these entries when they voted for the later one.
   if (m.term < core.term()) return;
   const std::optional<chain_hash> hash = hash_at(core, ok->match);
   if (account.durable.term < m.term || !hash || !on_platter(node, ok->match, *hash))
