@@ -33,9 +33,9 @@ struct options {
   // learner, and as a voter when it has caught up. Needs `cluster`. Without effect once it is a voter.
   bool join = false;
   bool join_as_learner = false;  // ... and stays a learner
-  // Who should lead: of the voters that have caught up, one with the highest priority. 0: that node stands for
-  // election only when nobody else has for two election timeouts. By node id, 1 where nothing is said; the same
-  // on all members. Part of the first configuration, or of the request to join; later see
+  // Who should lead: of the voters that have caught up, one with the highest priority. 0: that node stands
+  // for election only when nobody else has for two election timeouts. By node id, 1 where nothing is said;
+  // the same on all members. Part of the first configuration, or of the request to join; later see
   // async_change_members().
   std::map<std::uint64_t, std::uint8_t> priorities;
   // The first election of a new cluster needs every member to be up, so that a wiped directory can't pass for

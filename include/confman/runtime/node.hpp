@@ -11,12 +11,10 @@
 #include <asio/strand.hpp>
 #include <atomic>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <random>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,6 +24,7 @@
 #include "confman/runtime/mail.hpp"
 #include "confman/runtime/mailbox.hpp"
 #include "confman/runtime/node_options.hpp"
+#include "confman/runtime/peer_book.hpp"
 #include "confman/runtime/snapshot_worker.hpp"
 #include "confman/runtime/storage_traits.hpp"
 #include "confman/transport/concepts.hpp"
@@ -221,7 +220,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
       loaded_.reset();
     }
     // Links were made for these; whoever of them is no member any more is parted from.
-    for (const node_id id : options_.members.ids()) known_peers_.insert(id);
+    peers_.begin_with(options_.members.ids());
     group_.emplace(g, options_.members, std::move(recovered_), *transport_, port_, map_,
                    static_cast<group_observer&>(*this), newest);
     recovered_ = {};
@@ -384,15 +383,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     if (discarded_memory discarded = map_.take_discarded(); !discarded.empty())
       free_elsewhere(std::move(discarded));
     maintain_if_idle();
-    for (auto it = leaving_peers_.begin(); it != leaving_peers_.end();) {
-      if (++it->second < ticks_before_parting) {
-        ++it;
-        continue;
-      }
-      if constexpr (requires(Transport & t) { t.remove_peer(node_id{}); })
-        if (!group_->core().members().contains(it->first)) transport_->remove_peer(it->first);
-      it = leaving_peers_.erase(it);
-    }
+    if constexpr (requires(Transport & t) { t.remove_peer(node_id{}); })
+      peers_.tick([this](node_id gone) {
+        if (!group_->core().members().contains(gone)) transport_->remove_peer(gone);
+      });
   }
 
   // --- stopping ---
@@ -520,17 +514,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
   void on_event(const failure& event) override { report(event); }
   void on_contact(node_id peer, const std::string& address) override { add_peer(peer, address); }
-  // Connections follow the members; whoever was removed is told so before its connection goes.
   void on_members(const configuration& members) override {
-    for (const node_id id : members.ids()) {
-      const member& m = *members.find_member(id);
-      known_peers_.erase(id);
-      leaving_peers_.erase(id);
-      if (!m.address.empty()) add_peer(id, m.address);
-    }
-    for (const node_id gone : known_peers_) leaving_peers_.emplace(gone, 0);
-    known_peers_.clear();
-    for (const node_id id : members.ids()) known_peers_.insert(id);
+    peers_.follow(members, [this](node_id id, const std::string& address) { add_peer(id, address); });
     const std::lock_guard lock(status_mutex_);
     status_.members = members;
   }
@@ -542,20 +527,9 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   }
   void update_status() {
     if (!group_) return;
-    const raft_core& core = group_->core();
     const std::lock_guard lock(status_mutex_);
-    status_.role = core.role();
-    status_.leader = core.leader();
-    status_.term = core.term();
-    status_.last = core.log().last_index();
-    status_.stable = core.stable();
-    status_.commit = core.commit();
-    status_.applied = core.applied();
+    status_.show(group_->core());
     status_.running = state_ == state::running;
-    status_.first = core.log().first_index();
-    status_.snapshot = core.snapshot() ? core.snapshot()->at.index : log_index{};
-    status_.change_under_way = core.change_under_way();
-    status_.refused_by = core.refused_by();
   }
 
   [[nodiscard]] static std::uint64_t random_salt() {
@@ -567,7 +541,6 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   static constexpr tick_count no_deadline = ~tick_count{0};
   static constexpr std::size_t collect_per_tick = 4096;
   static constexpr int idle_before_maintenance = 3;  // ticks
-  static constexpr int ticks_before_parting = 200;   // from a removed member
 
   struct last_snapshot final : cluster_operation {
     void complete(const failure&, version) override { ended = true; }
@@ -594,9 +567,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
   std::optional<loaded_snapshot> loaded_;  // found at the start
   std::atomic<bool> cancelled_{false};     // ends the work on snapshots
   std::unique_ptr<worker> worker_;         // used on the background thread from the start on
-  std::set<node_id> known_peers_;          // members of the last configuration
-  std::map<node_id, int> leaving_peers_;   // removed members, and for how many ticks
-  last_snapshot final_snapshot_;           // before the group, which may abandon it
+  peer_book peers_;
+  last_snapshot final_snapshot_;  // before the group, which may abandon it
   std::unique_ptr<Transport> transport_;
   storage_port port_{*this};
   std::optional<group<Transport, storage_port>> group_;

@@ -45,6 +45,21 @@ struct node_status {
   bool change_under_way = false;
   node_id
       refused_by;  // a member that refuses this data directory, because this id is bound to another; 0: none
+
+  // What the core says now; `members` is not touched.
+  void show(const raft_core& core) {
+    role = core.role();
+    leader = core.leader();
+    term = core.term();
+    last = core.log().last_index();
+    stable = core.stable();
+    commit = core.commit();
+    applied = core.applied();
+    first = core.log().first_index();
+    snapshot = core.snapshot() ? core.snapshot()->at.index : log_index{};
+    change_under_way = core.change_under_way();
+    refused_by = core.refused_by();
+  }
 };
 
 }  // namespace confman
