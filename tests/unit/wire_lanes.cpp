@@ -162,6 +162,7 @@ TEST_CASE("each lane has a bound of its own: a full one takes no room from the o
   tcp_options options;
   options.max_queued_bytes = std::size_t{1} << 20;
   options.max_urgent_bytes = 10000;
+  options.max_bulk_bytes = std::size_t{2} << 20;
   outbox box(options);
   int queued = 0;
   while (push(box, ordinary(1, kib_100)) == outbox::pushed::queued) ++queued;
@@ -171,8 +172,8 @@ TEST_CASE("each lane has a bound of its own: a full one takes no room from the o
   queued = 0;
   while (push(box, piece(1, kib_256)) == outbox::pushed::queued) ++queued;
   CHECK(queued == 7);
-  CHECK(box.bytes(lane::bulk) <= default_max_bulk_bytes);
-  CHECK(box.bulk_room() == default_max_bulk_bytes - box.bytes(lane::bulk));
+  CHECK(box.bytes(lane::bulk) <= options.max_bulk_bytes);
+  CHECK(box.bulk_room() == options.max_bulk_bytes - box.bytes(lane::bulk));
   CHECK(push(box, urgent(1)) == outbox::pushed::queued);
   queued = 1;
   while (push(box, urgent(1)) == outbox::pushed::queued) ++queued;
@@ -187,7 +188,7 @@ TEST_CASE("each lane has a bound of its own: a full one takes no room from the o
   CHECK(box.bytes(lane::ordinary) < held);
   CHECK(push(box, ordinary(2, whole)) == outbox::pushed::still_full);
   while (!box.empty()) box.give_back(box.take());
-  CHECK(box.bulk_room() == default_max_bulk_bytes);
+  CHECK(box.bulk_room() == options.max_bulk_bytes);
   CHECK(push(box, ordinary(2, whole)) == outbox::pushed::full);
 }
 
