@@ -32,7 +32,7 @@ namespace {
 
 TEST_CASE("priority 0 lets others go first, and votes") {
   test_cluster_of cluster = cluster_of({0, 0, 1});
-  cluster[1].tick(2 * static_cast<int>(cluster[1]->options().election_ticks));
+  cluster[1].tick(2 * cluster[1]->options().election_ticks);
   CHECK(cluster[1]->role() == role::follower);
   CHECK(cluster[1].count<pre_vote_request>() == 0);
   cluster = cluster_of({0, 0, 1});
