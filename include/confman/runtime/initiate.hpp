@@ -124,7 +124,7 @@ class initiate_cluster : public initiation<Node> {
   using initiation<Node>::initiation;
 
   template <class Handler, class Finish>
-  void operator()(Handler&& handler, cluster_request request, Finish finish) const {
+  void operator()(Handler&& handler, cluster_request&& request, Finish finish) const {
     using handler_type = std::decay_t<Handler>;
     using operation_type = handler_cluster<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));

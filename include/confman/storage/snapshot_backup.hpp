@@ -136,7 +136,7 @@ template <file_system FileSystem>
     if (!*more) break;
     if (failure f = to->write(block)) return f;
   }
-  const result<snapshot_info> made = to->commit();
+  result<snapshot_info> made = to->commit();
   if (!made) return made;
   recovered_log found;
   const result<log<FileSystem>> created = log<FileSystem>::open(fs, directory, identity, found);

@@ -134,7 +134,7 @@ class snapshot_reader {
   [[nodiscard]] result<bool> next_block(std::string& into) {
     const std::uint64_t at = blocks_->offset();
     snapshot_format::block_head head;
-    const result<bool> more = blocks_->next(head, compressed_);
+    result<bool> more = blocks_->next(head, compressed_);
     if (!more) return more;
     if (!*more) {
       const snapshot_format::footer found = blocks_->sums();

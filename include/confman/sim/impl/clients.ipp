@@ -174,8 +174,9 @@ CONFMAN_DECL void world::send_again(std::uint32_t who) {
   if (!at) return;
   write_again what = std::move(c.again.front());
   c.again.pop_front();
-  shared_.clients.on_again(at->id(), what.call);
-  submit_write(who, *at, call_kind::put, what.call, std::move(what));
+  const auto call = what.call;
+  shared_.clients.on_again(at->id(), call);
+  submit_write(who, *at, call_kind::put, call, std::move(what));
   after(*at);
 }
 

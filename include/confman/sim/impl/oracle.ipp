@@ -332,6 +332,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
   if (core.role() != role::leader || core.members_at() <= before_at) return;
   const auto voters = [](const std::vector<member>& list) {
     std::vector<node_id> ids;
+    ids.reserve(list.size());
     for (const member& m : list) ids.push_back(m.id);
     return ids;
   };
