@@ -26,6 +26,8 @@ struct with_backup {
     std::error_code error;
     session = c[1].open_session(std::chrono::hours(1), error);
     first = c[1].put("/once", "1", once{session, 1, 1}, error);
+    c[1].read_barrier(linearizable, error);  // a backup has what its member has applied
+    REQUIRE_FALSE(error);
     REQUIRE_FALSE(c[1].backup(file));
     c[1].put("/after", "the backup");
     for (int i = 0; i < 20; ++i) c[2].put("/later/" + std::to_string(i), "x");
