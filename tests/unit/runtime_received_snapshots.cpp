@@ -4,39 +4,13 @@
 #include <algorithm>
 #include <string>
 
-#include "runtime_group.hpp"
+#include "runtime_snapshots.hpp"
 
 using namespace confman;
 using namespace confman::testing;
 
 namespace {
 
-using action = cluster_operation::action;
-
-// Small files in small pieces, a short tail, and only on request unless a test says otherwise.
-void manual(group_options& o) {
-  o.snapshots.log_entries = 1'000'000;
-  o.snapshots.tail_entries = 4;
-  o.snapshots.transfer.piece_bytes = 64;
-  o.snapshots.transfer.retry = 5;
-  o.snapshots.transfer.give_up = 40;
-}
-
-void put(driven_cluster& c, std::uint64_t node, int from, int to, const std::string& value = "v") {
-  for (int i = from; i < to; ++i) {
-    test_write w("/k/" + std::to_string(i), value);
-    c[node]->submit(w);
-    c.settle();
-    REQUIRE(w.ended_with({}));
-  }
-}
-version snapshot_of(driven& d) {
-  test_cluster_operation o(action::snapshot);
-  d->submit(o);
-  d.settle();
-  REQUIRE(o.ended_with({}));
-  return o.at;
-}
 // A file of another node's, at `at`, with these blocks or else with a state that ends there.
 struct foreign_file {
   explicit foreign_file(version at, const std::string& block = {}) {
