@@ -25,15 +25,7 @@ esac
 binary=${CONFMAN_SIM:-}
 if [ -z "$binary" ]; then
   binary=build/release/tests/confman_sim
-  source tests/lib/packages.sh
-  # shellcheck disable=SC2119
-  install_build_packages
-  log=build/sim-build.log
-  mkdir -p build
-  if ! { cmake --preset release && cmake --build build/release --target confman_sim; } >"$log" 2>&1; then
-    tail -n 40 "$log" >&2
-    echo "error: the simulation doesn't build; all of it is in $log" >&2
-    exit 1
-  fi
+  source tests/lib/one_binary.sh
+  build_one confman_sim build/sim-build.log 'the simulation'
 fi
 exec "$binary" "$@"

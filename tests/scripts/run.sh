@@ -33,15 +33,7 @@ if [ "${#places[@]}" -eq 0 ]; then places=(tests/scripts/quorum tests/scripts/co
 binary=${CONFMAN_SCRIPTS:-}
 if [ -z "$binary" ]; then
   binary=build/release/tests/confman_scripts
-  source tests/lib/packages.sh
-  # shellcheck disable=SC2119
-  install_build_packages
-  log=build/scripts-build.log
-  mkdir -p build
-  if ! { cmake --preset release && cmake --build build/release --target confman_scripts; } >"$log" 2>&1; then
-    tail -n 40 "$log" >&2
-    echo "error: the runner doesn't build; all of it is in $log" >&2
-    exit 1
-  fi
+  source tests/lib/one_binary.sh
+  build_one confman_scripts build/scripts-build.log 'the runner'
 fi
 exec "$binary" "${options[@]}" "${places[@]}"
