@@ -440,7 +440,7 @@ def main():
     else:
         shutil.rmtree(directory)
     print(f"{passed} passed, {len(failed)} failed")
-    return 1 if failed or passed != len(CASES) else 0
+    return 1 if failed or passed != len(CASES + cluster_cases.CASES) else 0
 
 
 if __name__ == "__main__":
