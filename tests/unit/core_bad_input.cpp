@@ -320,8 +320,8 @@ TEST_CASE("bad input: arbitrary well-formed messages never break an invariant") 
     fuzz(seed, seen);
   }
   CHECK(seen.steps_as_leader > 1000);
-  CHECK(seen.commits > 1000);
-  CHECK(seen.truncations > 100);
-  CHECK(seen.reads > 100);
+  CHECK(seen.commits > confman_test::effort(1000u) / 2);
+  CHECK(seen.truncations > confman_test::effort(100u) / 2);
+  CHECK(seen.reads > confman_test::effort(100u) / 2);
   CHECK(seen.refusals > 1000);
 }
