@@ -132,7 +132,9 @@ TEST_CASE("a crash at any sector of a term and vote leaves the old pair or the n
   }
 }
 
-TEST_CASE("damage to any byte is refused and nothing changed, or does no harm, or hits only the last batch") {
+TEST_CASE(
+    "damage in the middle or in the acknowledged tail is never cut: any byte changed is refused, or does no "
+    "harm, or hits only the last batch") {
   log_model model;
   std::vector<write_batch> batches;
   for (std::size_t i = 0; i < 14; ++i)
@@ -283,7 +285,7 @@ std::string entry_body(std::uint64_t index, std::uint8_t type, bool right_hash) 
 
 }  // namespace
 
-TEST_CASE("a record that can't be understood is refused, though its checksum is right") {
+TEST_CASE("undecodable record refused at start, though its checksum is right") {
   CHECK(open_with_body(entry_body(1, 1, true), 1).opened);  // the harness itself works
   const auto code = [](const std::string& body, std::uint32_t records) {
     return open_with_body(body, records).error.code;

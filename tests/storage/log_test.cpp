@@ -271,7 +271,7 @@ TEST_CASE("a batch that does not continue the log is refused and stops it") {
   CHECK(refused(far));
 }
 
-TEST_CASE("a failed sync stops the log for good: nothing is synced or written again") {
+TEST_CASE("fsync failure then success: a failed sync stops the log for good, nothing is written again") {
   crash_file_system fs;
   recovered_log found;
   test_log log = open_log(fs, found);

@@ -95,6 +95,22 @@ TEST_CASE("receiving goes on where it was after a broken connection and after a 
   CHECK(fs.image().at(store.newest()->path) == from.bytes);
 }
 
+TEST_CASE("going on with a part can be given up while it is read; the part stays") {
+  const offered from = offer(16, {std::string(1000, 'a'), std::string(1000, 'b'), std::string(1000, 'c')});
+  crash_file_system fs;
+  test_store store = open_store(fs);
+  { REQUIRE_FALSE(send(*receive(store, from), from.bytes, 300, 2500)); }
+  const disk_image before = fs.image();
+  int asked = 0;
+  const auto given_up = store.receive(from.meta.at, from.digest, from.bytes.size(), [&asked] {
+    return ++asked == 2 ? failure(errc::stopped, "the node stops") : failure();
+  });
+  REQUIRE_FALSE(given_up);
+  CHECK(given_up.error().code == errc::stopped);
+  CHECK(fs.image() == before);
+  CHECK(receive(store, from)->next() > 2000);
+}
+
 TEST_CASE("after a loss of power only what is sound counts, whatever sectors are lost") {
   std::vector<std::string> blocks;
   for (int i = 0; i < 12; ++i) blocks.push_back(std::string(900, static_cast<char>('a' + i)));

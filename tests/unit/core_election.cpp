@@ -230,6 +230,28 @@ TEST_CASE("trap: campaign, crash, restart, and a delayed old grant arrives") {
   CHECK(node->role() == role::follower);
 }
 
+TEST_CASE("trap: campaign, crash, lost tail, restart, and a delayed old grant arrives") {
+  test_node node(1, voters(3), {}, disk_of(4, {1}));
+  const entry first = node->log().at(log_index(1));
+  test_node leader(2, voters(3), {}, disk_of(4, {1, 4}));
+  CHECK_FALSE(node.receive(
+      2, 4, append_request{{first.term, first.index}, first.hash, {}, {leader->log().at(log_index(2))}}));
+  node.pump();
+  REQUIRE(node->log().last_index() == log_index(2));
+  REQUIRE(node.writing.size() == 1);  // and is never finished
+  node.time_out();
+  CHECK_FALSE(node.receive(3, 4, pre_vote_response{term_t(5), true}));
+  node.pump();
+  // Its candidacy rests on entries that are not on its disk: nobody may hear of it.
+  CHECK(node.count<vote_request>() == 0);
+  node.crash();
+  node.restart();
+  REQUIRE(node->log().last_index() == log_index(1));
+  CHECK(node->term() == term_t(4));
+  for (const std::uint64_t voter : {2u, 3u}) CHECK_FALSE(node.receive(voter, 5, vote_response{true}));
+  CHECK(node->role() == role::follower);
+}
+
 TEST_CASE("trap: a crash at each step of saving term and vote gives old or new, never empty") {
   for (std::size_t whole = 0; whole <= 1; ++whole) {
     for (int parts = 0; parts <= 3; ++parts) {

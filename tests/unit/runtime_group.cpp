@@ -8,7 +8,7 @@
 using namespace confman;
 using namespace confman::testing;
 
-TEST_CASE("a write completes when it is durable and applied, once") {
+TEST_CASE("acknowledgement before sync on a single node: a write completes when it is durable, once") {
   const auto d = lone_leader();
   test_write w("/a", "1");
   d->g->submit(w);

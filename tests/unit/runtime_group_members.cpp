@@ -280,6 +280,60 @@ TEST_CASE("a write kept back for a hand-over that fails goes into the same leade
   CHECK(w.ended_with({}));
 }
 
+TEST_CASE("a forward that comes while leadership is handed over waits, and goes into the log if that fails") {
+  driven_cluster c(3);
+  c.elect(1);
+  c.lost = [](const message& m) { return std::holds_alternative<timeout_now>(m.body); };
+  c[1]->hand_over();
+  test_write w("/a", "1");
+  c[2]->submit(w);
+  c.settle();
+  CHECK(w.waits());  // neither busy nor lost
+  c.tick(12);
+  CHECK(c[1]->core().role() == role::leader);
+  CHECK(w.ended_with({}));
+  CHECK(c[3].value("/a") == "1");
+}
+
+TEST_CASE("a forward that came while leadership was handed over is certainly not applied by who led") {
+  driven_cluster c(3);
+  c.elect(1);
+  bool hold = true;
+  c.lost = [&](const message& m) { return hold && std::holds_alternative<timeout_now>(m.body); };
+  c[1]->hand_over();
+  test_write w("/a", "1");
+  c[2]->submit(w);
+  c.settle();
+  CHECK(w.waits());
+  hold = false;
+  std::vector<forward_response> answers;
+  c.lost = [&](const message& m) {
+    if (const auto* answer = std::get_if<forward_response>(&m.body)) answers.push_back(*answer);
+    return false;
+  };
+  c.tick(8);
+  CHECK(c[1]->core().role() != role::leader);
+  CHECK_FALSE(w.waits());
+  REQUIRE(answers.size() == 1);
+  CHECK(answers[0].status == forward_status::not_applied);
+  CHECK_FALSE(c[1].value("/a"));
+}
+
+TEST_CASE("operations on the cluster beyond the bound are busy at once, and room comes back") {
+  driven_cluster c(3, [](group_options& o) { o.max_waiting = 2; });
+  c.elect(1);
+  c.lost = [](const message& m) { return std::holds_alternative<timeout_now>(m.body); };
+  transfer first(3), second(3), third(3);
+  for (transfer* t : {&first, &second, &third}) c[1]->submit(t->operation);
+  CHECK(first.operation.waits());
+  CHECK(third.operation.ended_with(errc::busy));
+  c.tick(12);
+  CHECK(first.operation.ended_with(errc::transfer_failed));
+  transfer again(3);
+  c[1]->submit(again.operation);
+  CHECK(again.operation.waits());
+}
+
 TEST_CASE("a new node joins through a member that doesn't lead, and becomes a voter when it has caught up") {
   driven_cluster c(3);
   c.elect(1);

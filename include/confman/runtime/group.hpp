@@ -20,7 +20,7 @@ namespace confman {
 
 struct group_options {
   raft_options raft;
-  // Writes and reads that may wait at once, each; more are refused with errc::busy.
+  // Writes, reads and operations on the cluster that may wait at once, each; more: errc::busy.
   std::size_t max_waiting = 1 << 16;
   // What a follower has sent to the leader without an answer yet; more is kept back, in order. Well below
   // what a transport queues for one peer, since what that drops has an unknown outcome.
@@ -98,8 +98,8 @@ class group {
     if (error == errc::log_damaged)
       fail({error, "node " + std::to_string(options_.raft.self.value()) +
                        ": its log lacks entries that it acknowledged: the data directory was emptied or "
-                       "replaced, or its disk has lost data; bring the original directory back, or replace "
-                       "the node by a new member"});
+                       "replaced, or its disk has lost data; bring the original directory back, or "
+                       "remove this member and add it again, then it starts with an empty directory"});
     if (error == errc::log_diverged)
       fail({error,
             "node " + std::to_string(options_.raft.self.value()) + ": its log differs from that of leader " +
@@ -179,6 +179,8 @@ class group {
 
   void submit(cluster_operation& operation) {
     if (!running()) return operation.complete({errc::stopped, "the map is not running"}, {});
+    if (changes_.size() + transfers_.size() + snapshots_.waiting() >= options_.max_waiting)
+      return operation.complete({errc::busy, make_error_code(errc::busy).message()}, {});
     switch (operation.what) {
       case cluster_operation::action::change_members: {
         if (const failure bad = check_addresses(operation.changes)) return operation.complete(bad, {});

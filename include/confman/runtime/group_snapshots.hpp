@@ -64,6 +64,8 @@ class group_snapshots {
   }
 
   [[nodiscard]] const std::optional<snapshot_file>& newest() const noexcept { return newest_; }
+  // How many operations wait for one.
+  [[nodiscard]] std::size_t waiting() const noexcept { return waiting_.size(); }
   [[nodiscard]] bool taking() const noexcept { return taking_.has_value(); }
 
   void tick(tick_count now) {

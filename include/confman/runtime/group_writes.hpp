@@ -30,7 +30,7 @@ class group_writes {
         forwarded_(core.options().boot, core.options().incarnation) {}
 
   [[nodiscard]] std::size_t waiting() const noexcept {
-    return proposals_.size() + forwarded_.size() + unsent_.size();
+    return proposals_.size() + forwarded_.size() + unsent_.size() + held_.size();
   }
 
   void submit(write_operation& operation) {
@@ -93,6 +93,7 @@ class group_writes {
   // Passes on what was kept back, when it is time: not for one answer each, that would go through all of it
   // each time.
   void pass_on() {
+    if (!held_.empty() && !core_.transferring_to()) release_held();
     if (unsent_.empty()) return;
     const bool now = core_.role() == role::leader
                          ? !core_.transferring_to()
@@ -118,6 +119,12 @@ class group_writes {
   }
 
  private:
+  // A write that another node has sent here.
+  struct held_write {
+    node_id from;
+    term_t term;
+    forward_request request;
+  };
   struct outcome {
     proposal p;
     bool applied;
@@ -210,6 +217,10 @@ class group_writes {
     if (!filter_.accept(term, from, request.request)) return;
     if (waiting() >= limits_.max_waiting)
       return respond(from, {request.request, forward_status::busy, {}, {}});
+    if (core_.transferring_to()) return held_.push_back({from, term, std::move(request)});
+    propose(from, std::move(request));
+  }
+  void propose(node_id from, forward_request&& request) {
     const raft_core::proposed proposed = core_.propose(std::move(request.command));
     if (proposed.code) {
       const bool full = proposed.code == errc::busy;
@@ -217,6 +228,16 @@ class group_writes {
                      {request.request, full ? forward_status::busy : forward_status::not_applied, {}, {}});
     }
     proposals_.add({proposed.at, nullptr, from, request.request});
+  }
+
+  // The hand-over has failed, and they are proposed; or another leads, and they certainly aren't applied.
+  void release_held() {
+    for (held_write& w : std::exchange(held_, {})) {
+      if (core_.role() == role::leader && core_.term() == w.term)
+        propose(w.from, std::move(w.request));
+      else
+        respond(w.from, {w.request.request, forward_status::not_applied, {}, {}});
+    }
   }
 
   void answered(write_operation& operation, const forward_response& response) {
@@ -249,6 +270,7 @@ class group_writes {
   forward_filter filter_;
   std::vector<outcome> outcomes_;         // of the entries that are just being applied
   std::vector<write_operation*> unsent_;  // wait for a leader, or for room on the way to it
+  std::vector<held_write> held_;          // came while leadership was being handed over
   // Who leads, as was last noticed, and whether the transport has said nothing against it since.
   node_id leader_;
   term_t term_;

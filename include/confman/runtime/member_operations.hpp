@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <utility>
 #include <vector>
@@ -43,6 +44,7 @@ class waiting_changes {
  public:
   void add(cluster_operation& operation, version at) { waiting_.push_back({&operation, at, false}); }
   [[nodiscard]] bool empty() const noexcept { return waiting_.empty(); }
+  [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
 
   // An entry was applied: it is the change's own, or it has taken its place.
   void applied(version place) {

@@ -510,7 +510,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                                          ", directory '" + options_.directory + "': node " +
                                          std::to_string(by.value()) +
                                          " refuses it, because this id is bound to another data directory; "
-                                         "bring the original directory back"});
+                                         "bring the original directory back, or remove the member and add "
+                                         "it again, then it joins with this one"});
   }
   void on_event(const failure& event) override { report(event); }
   void on_contact(node_id peer, const std::string& address) override { add_peer(peer, address); }

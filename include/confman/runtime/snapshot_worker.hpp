@@ -96,7 +96,8 @@ class snapshot_worker {
   [[nodiscard]] result<snapshot_received_piece> receive(const snapshot_write& piece) {
     if (!receiving_ || !(receiving_file_ == piece.file)) {
       receiving_.reset();
-      auto begun = store_.receive(piece.file.at, piece.file.digest, piece.file.bytes);
+      const auto go_on = [this] { return cancelled() ? stopped() : failure(); };
+      auto begun = store_.receive(piece.file.at, piece.file.digest, piece.file.bytes, go_on);
       if (!begun) return begun.error();
       receiving_.emplace(*std::move(begun));
       receiving_file_ = piece.file;

@@ -81,8 +81,9 @@ class snapshot_receiver {
   snapshot_receiver(snapshot_store<FileSystem>& store, const snapshot_format::partial_key& key)
       : store_(&store), key_(key), path_(store.path_of(snapshot_format::partial_name(key))) {}
 
+  template <class GoOn>
   [[nodiscard]] static result<snapshot_receiver> begin(snapshot_store<FileSystem>& store,
-                                                       const snapshot_format::partial_key& key) {
+                                                       const snapshot_format::partial_key& key, GoOn& go_on) {
     if (key.bytes > store.options_.max_receive_bytes)
       return failure(errc::value_too_large, "a snapshot of " + std::to_string(key.bytes) +
                                                 " bytes is offered, snapshot_options.max_receive_bytes is " +
@@ -95,7 +96,8 @@ class snapshot_receiver {
     result<file> f = store.fs_->open_file(made.path_, open_mode::create);
     if (!f) return f.error();
     made.file_ = std::move(*f);
-    if (failure bad = made.resume()) return made.fail(std::move(bad));
+    if (failure bad = made.resume(go_on))
+      return bad.code == make_error_code(errc::stopped) ? bad : made.fail(std::move(bad));
     return result<snapshot_receiver>(std::move(made));
   }
 
@@ -109,7 +111,8 @@ class snapshot_receiver {
   }
 
   // Finds how much of the part is sound and cuts the rest.
-  [[nodiscard]] failure resume() {
+  template <class GoOn>
+  [[nodiscard]] failure resume(GoOn& go_on) {
     const result<std::uint64_t> size = store_->fs_->size(*file_);
     if (!size) return size.error();
     if (*size == 0) return {};
@@ -122,8 +125,10 @@ class snapshot_receiver {
       snapshot_format::block_head block;
       std::string stored;
       result<bool> more = true;
-      do more = blocks.next(block, stored);
-      while (more && *more);
+      while (more && *more) {
+        if (failure f = go_on()) return f;
+        more = blocks.next(block, stored);
+      }
       if (!more && more.error().code != make_error_code(errc::snapshot_damaged)) return more.error();
     } else if (head.error().code != make_error_code(errc::snapshot_damaged)) {
       return head.error();

@@ -98,9 +98,15 @@ class snapshot_store {
   // Begins to receive the snapshot that a peer offers, or goes on with a part of the same one (same place,
   // digest and size) that an earlier attempt left, even before a restart; parts of others are removed.
   // Errors: value_too_large (above max_receive_bytes), bad_frame (impossible size), wrong_cluster and
-  // format_unsupported (of the part), storage_failed.
+  // format_unsupported (of the part), storage_failed; and what go_on() returns, which is asked before each
+  // block of the part is read: with errc::stopped the part stays.
+  template <class GoOn>
+  [[nodiscard]] result<receiver> receive(version at, std::uint64_t digest, std::uint64_t total,
+                                         GoOn&& go_on) {
+    return receiver::begin(*this, {at, digest, total}, go_on);
+  }
   [[nodiscard]] result<receiver> receive(version at, std::uint64_t digest, std::uint64_t total) {
-    return receiver::begin(*this, {at, digest, total});
+    return receive(at, digest, total, [] { return failure(); });
   }
 
   // Removes what is older than the newest `keep`, but not the snapshot at `made`. A file that can't be
