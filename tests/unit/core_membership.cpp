@@ -1,6 +1,8 @@
 // Changes of members (thesis, chapter 4): what is refused, what is effective when, and who leads meanwhile.
 #include <doctest/doctest.h>
 
+#include <array>
+
 #include "lib/core_harness.hpp"
 
 using namespace confman;
@@ -314,7 +316,11 @@ TEST_CASE("a learner is promoted only when it answers and is close behind") {
   cluster[4].restart();
   CHECK(cluster.tick_all(10));
   for (int i = 0; i < 6; ++i) CHECK_FALSE(cluster[1]->propose(text("x")).code);
-  CHECK(change(cluster[1].core(), {add_voter(4)}) == errc::learner_behind);
+  const raft_core::change_proposed refused = cluster[1]->propose_change(std::array{add_voter(4)});
+  CHECK(refused.error.code == errc::learner_behind);
+  CHECK(refused.error.what ==
+        "change of members: learner 4 is 6 entries behind, more than 5; promote it when it has caught up");
+  CHECK(voters_of(cluster[1]) == ids{1, 2, 3});
   CHECK(cluster.tick_all(10));
   CHECK_FALSE(change(cluster[1].core(), {add_voter(4)}));
   CHECK(cluster.tick_all(5));
