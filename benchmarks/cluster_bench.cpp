@@ -72,10 +72,13 @@ class cluster {
 bool measure(const std::string& directory, double seconds) {
   bench::samples growing = bench::sync_appends(directory, 256, false, seconds);
   bench::samples filled = bench::sync_appends(directory, 256, true, seconds);
+  bench::samples beside = bench::sync_appends_beside_others(directory, 256, seconds);
   bench::samples trips = bench::tcp_round_trips(256, seconds);
   const double append = filled.percentile(0.5), trip = trips.percentile(0.5);
   figure("raw: 256-byte append + fdatasync, growing file, p50", growing.percentile(0.5), "us");
   figure("raw: 256-byte append + fdatasync, zero-filled file, p50", append, "us");
+  const double three = beside.percentile(0.5);
+  figure("raw: the same in three files at once, p50", three, "us");
   figure("raw: 256-byte TCP round trip between processes, p50", trip, "us");
   const std::string time = fmt::format(" {}", seconds);
   bool kept = true;
@@ -92,12 +95,14 @@ bool measure(const std::string& directory, double seconds) {
         cluster::run(c.leader(), "local reads, 2 readers, in thousands", "read_local 2" + time);
     figure("local reads, 2 readers", local.per_second * 1000, "/s");
     kept &= ratio("one client's p50 / (append + round trip)", one.p50 / (append + trip), 3, true);
+    figure("one client's p50 / (append in three files at once + round trip)", one.p50 / (three + trip), "");
     kept &= ratio("64 clients / one client", many.per_second / one.per_second, 10, false);
     kept &= ratio("1,024 in flight, per second, at an append of 100 us", piped.per_second * append / 100,
                   100'000, false);
   }
   {
     cluster c(directory, false);
+    cluster::run(c.leader(), "not durable: writes, 1 blocking client", "write 1" + time);
     cluster::run(c.leader(), "not durable: writes, 64 blocking clients", "write 64" + time);
     cluster::run(c.leader(), "not durable: writes, 1,024 in flight", "pipeline 1024" + time);
   }

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <thread>
 
 namespace bench {
 namespace {
@@ -48,7 +49,7 @@ void echo(int listener, std::size_t bytes) {
 }  // namespace
 
 samples sync_appends(const std::string& directory, std::size_t bytes, bool zero_filled, double seconds) {
-  const std::string path = directory + "/raw";
+  const std::string path = fmt::format("{}/raw-{}", directory, ::gettid());
   const int fd = ::open(path.c_str(), O_CREAT | O_RDWR | O_TRUNC, 0644);
   if (fd < 0) die(path.c_str());
   constexpr std::size_t size = 64 << 20;
@@ -70,6 +71,15 @@ samples sync_appends(const std::string& directory, std::size_t bytes, bool zero_
   ::close(fd);
   ::unlink(path.c_str());
   return result;
+}
+
+samples sync_appends_beside_others(const std::string& directory, std::size_t bytes, double seconds) {
+  samples all[3];
+  std::vector<std::thread> threads;
+  for (samples& s : all)
+    threads.emplace_back([&, seconds] { s = sync_appends(directory, bytes, true, seconds); });
+  for (std::thread& t : threads) t.join();
+  return all[0];
 }
 
 samples tcp_round_trips(std::size_t bytes, double seconds) {
