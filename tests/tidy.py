@@ -138,7 +138,8 @@ def check_includes(report, path, lines):
     inside = path[len(prefix):]
     layer = layer_of(inside)
     if layer is not None:
-        report.check(layer in RANKS or layer in STANDING_APART, path, 1, f'{layer} is not a layer in tests/tidy.py')
+        report.check(layer in RANKS or layer in STANDING_APART, path, 1,
+                     f'{layer} is not a layer in tests/tidy.py')
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)
         if not match:
