@@ -26,8 +26,9 @@ using state = std::map<std::string, held>;
 // A right map, that writes down what it was asked. Every third index of its log is never used.
 class recorded_map {
  public:
-  explicit recorded_map(dice& d, std::int64_t spread, bool unknown)
-      : dice_(d), spread_(spread), unknown_(unknown) {}
+  // Calls begin and end up to `spread` before and after they take effect, one every 10; twice `leaves` keys.
+  recorded_map(dice& d, std::int64_t spread, bool unknown, unsigned leaves = 3)
+      : dice_(d), spread_(spread), unknown_(unknown), leaves_(leaves) {}
 
   history record(std::size_t count) {
     for (std::size_t k = 1; k <= count; ++k) {
@@ -65,7 +66,7 @@ class recorded_map {
     return static_cast<std::int64_t>(dice_() % static_cast<std::uint64_t>(spread_));
   }
   [[nodiscard]] std::string some_key() {
-    return std::string("/") + "ab"[dice_() % 2] + "/" + "xyz"[dice_() % 3];
+    return std::string("/") + "ab"[dice_() % 2] + "/" + "xyz"[dice_() % leaves_];
   }
 
   operation asked(operation_kind kind, std::string key) {
@@ -176,6 +177,7 @@ class recorded_map {
   dice& dice_;
   std::int64_t spread_;
   bool unknown_;
+  unsigned leaves_;
   std::int64_t now_ = 0;
   std::uint64_t index_ = 3;
   std::uint64_t sequence_ = 0;

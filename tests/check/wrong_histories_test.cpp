@@ -122,6 +122,11 @@ std::vector<wrong> wrong_answers() {
        },
        {"nowhere"},
        true},
+  };
+}
+
+std::vector<wrong> wrong_orders() {
+  return {
       {"reordered",
        [](dice& d, history& h) {
          return pick(
@@ -175,6 +180,11 @@ std::vector<wrong> wrong_answers() {
        },
        {"nowhere"},
        true},
+  };
+}
+
+std::vector<wrong> wrong_places() {
+  return {
       {"older than asked for",
        [](dice& d, history& h) {
          return pick(
@@ -273,6 +283,11 @@ std::vector<wrong> wrong_lists() {
              });
        },
        {"list"}},
+  };
+}
+
+std::vector<wrong> old_lists() {
+  return {
       {"list of two moments",
        [](dice& d, history& h) {
          return pick(
@@ -450,11 +465,14 @@ TEST_CASE("right histories of everything are accepted by all checkers") {
 
 TEST_CASE("wrong answers are refused") {
   refuse_all(wrong_answers(), false);
+  refuse_all(wrong_orders(), false);
+  refuse_all(wrong_places(), false);
   refuse_all(wrong_compare_exchanges(), false);
 }
 
 TEST_CASE("wrong lists are refused") {
   refuse_all(wrong_lists(), false);
+  refuse_all(old_lists(), false);
 }
 
 TEST_CASE("wrong watches are refused") {
