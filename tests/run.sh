@@ -33,7 +33,7 @@ clang_compiler() {
   command -v clang++-14 || command -v clang++
 }
 
-suites="confman_unit confman_paper confman_storage confman_sim confman_net"
+suites="confman_unit confman_paper confman_storage confman_sim confman_check_tests confman_net"
 
 stage_tidy() {
   python3 tests/tidy.py --self-test
@@ -65,7 +65,7 @@ stage_headers() {
 # The libraries as a user meets them: installed, as a subdirectory, as headers alone, through pkg-config.
 install_release() {
   configure release
-  build_targets release confman confman_simulator
+  build_targets release confman confman_simulator confman_checker
   rm -rf "$prefix"
   cmake --install "$build/release" --prefix "$prefix" >/dev/null
 }

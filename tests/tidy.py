@@ -22,7 +22,8 @@ MAX_FUNCTION_LINES = 70
 # Exceptions that can't stand in the file itself: path -> reason.
 LONG_FILES = {}
 
-# An include goes to the same layer or to one with a smaller number. sim stands apart: it sees what it drives.
+# An include goes to the same layer or to one with a smaller number. Two stand apart: sim sees what it drives,
+# and check sees nothing of confman, since it judges it.
 RANKS = {
     'core': 0, 'clock': 1, 'wire': 2, 'storage': 3, 'transport': 4, 'map': 5, 'partition': 6, 'runtime': 7,
     'options.hpp': 8, 'observer.hpp': 8, 'concepts.hpp': 8,
@@ -33,6 +34,8 @@ RANKS = {
 EVERYWHERE = {'config.hpp', 'error.hpp'}
 SIM_SEES = {'core', 'clock', 'wire', 'storage', 'transport', 'map', 'partition', 'runtime',
             'options.hpp', 'observer.hpp', 'concepts.hpp', 'sim'}
+STANDING_APART = {'sim': SIM_SEES, 'check': {'check'}}
+CHECK_LIBRARIES = {'fmt', 'rapidjson', 'cereal'}
 ASIO_LAYERS = {'transport', 'runtime', 'concepts.hpp', 'config_map.hpp', 'options.hpp'}
 
 STANDARD_HEADERS = set('''
@@ -95,10 +98,10 @@ def layer_of(path):
 def may_include(layer, target):
     if target is None or target == layer:
         return True
-    if layer is None or target == 'sim':
+    if layer is None or target in STANDING_APART:
         return False
-    if layer == 'sim':
-        return target in SIM_SEES
+    if layer in STANDING_APART:
+        return target in STANDING_APART[layer]
     return layer in RANKS and target in RANKS and RANKS[target] < RANKS[layer]
 
 
@@ -113,7 +116,14 @@ def check_foreign_include(report, path, number, layer, target):
     if layer == 'core' or layer is None:
         report.check(target in STANDARD_HEADERS, path, number,
                      f'{layer or "config and error"} may include only the standard library, not <{target}>')
-    if library == 'cereal':
+    if layer == 'check':
+        good = target in STANDARD_HEADERS or library in CHECK_LIBRARIES
+        report.check(good, path, number,
+                     f'check may include only the standard library, fmt and RapidJSON, not <{target}>')
+    rapidjson = target.startswith('cereal/external/rapidjson/')
+    if rapidjson or library == 'rapidjson':
+        report.check(layer == 'check', path, number, 'only check/ may include RapidJSON')
+    elif library == 'cereal':
         report.check(layer == 'wire', path, number, 'only wire/ may include cereal')
     if library == 'asio':
         report.check(layer in ASIO_LAYERS, path, number, f'{layer} may not include Asio: it does no I/O')
@@ -128,7 +138,8 @@ def check_includes(report, path, lines):
     inside = path[len(prefix):]
     layer = layer_of(inside)
     if layer is not None:
-        report.check(layer in RANKS or layer == 'sim', path, 1, f'{layer} is not a layer in tests/tidy.py')
+        report.check(layer in RANKS or layer in STANDING_APART, path, 1,
+                     f'{layer} is not a layer in tests/tidy.py')
     for number, line in enumerate(lines, 1):
         match = INCLUDE.match(line)
         if not match:
