@@ -11,12 +11,6 @@ cd "$(dirname "$0")/../.."
 source tests/lib/packages.sh
 
 programs=${BUILD_DIR:-$PWD/build/release}/examples
-for program in "$programs/cluster/confmand" "$programs/check/confman_check"; do
-  if [ ! -x "$program" ]; then
-    echo "error: $program is missing; build the target ${program##*/}, or set BUILD_DIR" >&2
-    exit 2
-  fi
-done
 
 isolate=(unshare --net --mount --pid --fork --kill-child --mount-proc)
 isolated=yes

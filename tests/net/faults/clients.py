@@ -99,6 +99,20 @@ class Recorder:
         kind = "read" if op in ("get", "list", "watch") else "write"
         self.counts[kind + {True: " answered", False: " refused", None: " unknown"}[ok]] += 1
 
+    def response(self, connection, op, key, asked, call):
+        """Reads the answer to a read that was sent on a socket. Returns whether it is one."""
+        try:
+            response = http.client.HTTPResponse(connection)
+            response.begin()
+            status, headers, body = response.status, response.headers, response.read()
+        except (OSError, http.client.HTTPException):
+            status = None
+        if status not in (200, 404):
+            self.add(op, key, asked, None, None, call, None)
+            return False
+        self.add(op, key, asked, get_answer(status, headers, body), True, call, time.monotonic_ns())
+        return True
+
     def close(self):
         self.file.close()
 
@@ -149,7 +163,7 @@ class Client:
         raise Failed(f"client {self.number}: {op} was answered with {status}: {body[:300]}")
 
     def key(self):
-        return f"{PREFIX}{int(self.load.seconds() / PERIOD)}/k{self.dice.randrange(KEYS)}"
+        return self.load.some_key(self.dice)
 
     def value(self):
         self.count += 1
@@ -310,6 +324,15 @@ class Load:
         self.clients = [kind(n + 1, addresses, directory, self) for n, kind in enumerate(kinds)]
         self.threads = [threading.Thread(target=c.run, daemon=True) for c in self.clients]
         self.cluster = cluster
+        self.driver = Recorder(directory, 0)
+
+    def recorder_of_the_driver(self):
+        """For what the scenario asks by itself, one at a time: client 0."""
+        return self.driver
+
+    def some_key(self, dice):
+        """One that is in use now."""
+        return f"{PREFIX}{int(self.seconds() / PERIOD)}/k{dice.randrange(KEYS)}"
 
     def start(self):
         for thread in self.threads:
@@ -324,7 +347,7 @@ class Load:
         self.stopping.set()
 
     def counts(self):
-        return sum((c.recorder.counts for c in self.clients), collections.Counter())
+        return sum((c.recorder.counts for c in self.clients), collections.Counter(self.driver.counts))
 
     def wait_progress(self, writes=5, seconds=30):
         """Until so many more writes are acknowledged. Returns how long that took."""
@@ -350,8 +373,9 @@ class Load:
                 thread.join(0.1)
                 if time.monotonic() > deadline:
                     raise Failed(f"client {client.number} does not end")
-        for client in self.clients:
-            client.recorder.close()
+        recorders = [self.driver, *(c.recorder for c in self.clients)]
+        for recorder in recorders:
+            recorder.close()
         if self.problems:
             raise Failed("; ".join(self.problems[:3]))
-        return [c.recorder.path for c in self.clients]
+        return [r.path for r in recorders]

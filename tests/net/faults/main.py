@@ -10,8 +10,9 @@ import time
 import traceback
 
 import network
-import scenarios
+import scenarios  # noqa: F401 (they enter room.ALL)
 from nodes import Failed
+from room import ALL, Room
 
 
 def parse():
@@ -26,7 +27,7 @@ def parse():
     parser.add_argument("--isolated", default="", help=argparse.SUPPRESS)  # by run.sh: yes, or why not
     parser.add_argument("--programs", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    unknown = set(arguments.scenario) - {s.name for s in scenarios.ALL}
+    unknown = set(arguments.scenario) - {s.name for s in ALL}
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}; --list names them")
     return arguments
@@ -34,8 +35,8 @@ def parse():
 
 def chosen(arguments):
     if arguments.scenario:
-        return [s for s in scenarios.ALL if s.name in arguments.scenario]
-    return [s for s in scenarios.ALL if s.smoke_rounds or not arguments.smoke]
+        return [s for s in ALL if s.name in arguments.scenario]
+    return [s for s in ALL if s.smoke_rounds or not arguments.smoke]
 
 
 def run_one(scenario, arguments, directory):
@@ -50,7 +51,7 @@ def run_one(scenario, arguments, directory):
     net = None
     try:
         net = (network.Namespaces if arguments.isolated == "yes" else network.Loopback)(arguments.nodes)
-        room = scenarios.Room(arguments.programs, net, directory, rounds, arguments.seed)
+        room = Room(arguments.programs, net, directory, rounds, arguments.seed)
         try:
             said = scenario.run(room)
         finally:
@@ -68,19 +69,35 @@ def run_one(scenario, arguments, directory):
     return "passed"
 
 
+def place():
+    """TMPDIR if it is set, else memory if there is enough of it: a machine's disk is slow and shared, and what
+    a process or a file system of its own loses does not depend on it."""
+    memory = "/dev/shm"
+    if "TMPDIR" in os.environ or not os.path.isdir(memory):
+        return None
+    about = os.statvfs(memory)
+    return memory if about.f_bavail * about.f_frsize >= 4 << 30 else None
+
+
 def main():
     # As process 1 of its namespace it would ignore it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments = parse()
     if arguments.list:
-        for scenario in scenarios.ALL:
+        for scenario in ALL:
             print(f"{scenario.name:12} {scenario.about}")
         return 0
+    for program in ("cluster/confmand", "check/confman_check"):
+        if not os.access(os.path.join(arguments.programs, program), os.X_OK):
+            name = os.path.basename(program)
+            print(f"error: {arguments.programs}/{program} is missing; build the target {name}, or set BUILD_DIR",
+                  file=sys.stderr)
+            return 2
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(4), "little")
     print(f"seed {arguments.seed}, {arguments.nodes} nodes, "
           + ("network namespaces" if arguments.isolated == "yes" else f"loopback ({arguments.isolated})"), flush=True)
-    top = tempfile.mkdtemp(prefix="confman-faults-")
+    top = tempfile.mkdtemp(prefix="confman-faults-", dir=place())
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for scenario in chosen(arguments):
         directory = os.path.join(top, scenario.name)

@@ -1,65 +1,15 @@
-"""The scenarios: what each does to the nodes, and what must hold."""
-import os
-import random
+"""Faults of processes and of the network: what each does to the nodes, and what must hold."""
+import itertools
+import json
+import signal
+import socket
+import subprocess
+import sys
 import time
 
-from clients import Load
-from judge import Judge
-from nodes import Cluster, Failed
-
-
-class Room:
-    """What one scenario runs in: network, directory, programs, dice; closes what it has opened."""
-
-    def __init__(self, programs, network, directory, rounds, seed):
-        self.network, self.directory, self.rounds = network, directory, rounds
-        self.programs = programs
-        self.dice = random.Random(seed)
-        self.seed = seed
-        self.judge = Judge(os.path.join(programs, "check", "confman_check"), directory)
-        self.opened = []
-
-    def cluster(self, *flags):
-        confmand = os.path.join(self.programs, "cluster", "confmand")
-        return self.keep(Cluster(confmand, self.network, self.directory, flags))
-
-    def load(self, cluster, **how):
-        return Load(cluster, self.directory, seed=self.seed, **how)
-
-    def keep(self, thing):
-        """Closed at the end, in the reverse order."""
-        self.opened.append(thing)
-        return thing
-
-    def close(self):
-        for thing in reversed(self.opened):
-            thing.close()
-
-
-class Scenario:
-    def __init__(self, name, rounds, smoke_rounds, needs, function):
-        self.name, self.rounds, self.smoke_rounds, self.needs = name, rounds, smoke_rounds, needs
-        self.run = function
-        self.about = " ".join(function.__doc__.split())
-
-    def missing(self, isolated):
-        """Why it can't run here, or None. `isolated`: yes, or why there are no namespaces."""
-        for need in self.needs:
-            reason = need(isolated)
-            if reason:
-                return reason
-        return None
-
-
-ALL = []
-
-
-def scenario(rounds, smoke_rounds=0, needs=()):
-    def add(function):
-        ALL.append(Scenario(function.__name__, rounds, smoke_rounds, needs, function))
-        return function
-    return add
-
+from network import HTTP_PORT, PEER_PORT, may_cut
+from nodes import ELECTION_MS, Failed
+from room import scenario
 
 # Snapshots and cut logs all the time, so that faults meet them too.
 BUSY_LOG = ("--snapshot-entries", "2000", "--tail-entries", "300")
@@ -110,3 +60,203 @@ def kill(room):
         raise Failed(f"only {load.counts()['write answered']} writes were answered: that is no load")
     return (f"{kills} kills ({at_once} times several at once, {recovering} times again at once), "
             f"slowest recovery {slowest:.1f} s; {figures}")
+
+
+class EarlyReads:
+    """Linearizable reads that reach a stopped process before it goes on: they were called after everything that
+    the others acknowledged meanwhile, and are the first that it sees."""
+
+    def __init__(self, cluster, load, node, keys):
+        self.recorder = load.recorder_of_the_driver()
+        self.sent = []
+        for key in keys:
+            s = socket.create_connection((cluster.network.address(node), HTTP_PORT), timeout=10)
+            self.sent.append((key, s))
+
+    def send(self):
+        for n, (key, s) in enumerate(self.sent):
+            call = time.monotonic_ns()
+            s.sendall(f"GET /v1/kv{key}?consistency=linearizable HTTP/1.1\r\nHost: node\r\nConnection: close\r\n"
+                      "\r\n".encode())
+            self.sent[n] = (key, s, call)
+
+    def collect(self):
+        """Writes down what was answered. Returns how many were answered with a value or that there is none."""
+        answered = 0
+        for key, s, call in self.sent:
+            answered += self.recorder.response(s, "get", key, {"mode": "linearizable"}, call)
+            s.close()
+        return answered
+
+
+@scenario(rounds=12)
+def stop(room):
+    """SIGSTOP of the leader for three election timeouts, meanwhile others are elected and written to; then it
+    goes on and answers reads that were sent to it before: none may be stale."""
+    cluster, dice = room.cluster(*BUSY_LOG), room.dice
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    load.wait_progress()
+    answered = deposed = 0
+    for _ in range(room.rounds):
+        stopped = cluster.leader()
+        others = [i for i in cluster.nodes if i != stopped]
+        reads = EarlyReads(cluster, load, stopped, [load.some_key(dice) for _ in range(6)])
+        cluster.signal(signal.SIGSTOP, stopped)
+        try:
+            began = time.monotonic()
+            lead = cluster.leader(others)
+            load.wait_progress()
+            time.sleep(max(0.0, began + 3 * ELECTION_MS / 1000 - time.monotonic()))
+            reads.send()
+        finally:
+            cluster.signal(signal.SIGCONT, stopped)
+        deposed += lead != stopped
+        answered += reads.collect()
+        load.wait_progress()
+        time.sleep(dice.uniform(0.1, 0.5))
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    if not answered:
+        raise Failed("no early read was answered: nothing was shown")
+    return f"{room.rounds} stops of a leader, {deposed} deposed, {answered} early reads answered; {figures}"
+
+
+def cannot_cut(isolated):
+    return may_cut() if isolated == "yes" else isolated
+
+
+def both_ways(pairs):
+    return {(a, b) for pair in pairs for a, b in (pair, pair[::-1])}
+
+
+def halves(cluster, dice, lead):
+    """The leader on the smaller side, or on the larger."""
+    others = [i for i in cluster.nodes if i != lead]
+    dice.shuffle(others)
+    minority = others[:len(cluster.nodes) - cluster.majority()]
+    if dice.random() < 0.6:
+        minority = [lead, *minority[1:]]
+    rest = [i for i in cluster.nodes if i not in minority]
+    return both_ways(itertools.product(minority, rest)), True
+
+
+def isolate(cluster, dice, lead):
+    """One node alone, the leader or a follower."""
+    alone = dice.choice((lead, cluster.follower(dice)))
+    return both_ways((alone, i) for i in cluster.nodes if i != alone), True
+
+
+def one_way(cluster, dice, lead):
+    """A node hears nobody, or nobody hears it, or one link works one way only."""
+    node = dice.choice((lead, lead, *cluster.nodes))
+    others = [i for i in cluster.nodes if i != node]
+    if dice.random() < 0.3:
+        others = [dice.choice(others)]
+    pairs = {(node, i) for i in others}
+    return (pairs if dice.random() < 0.5 else {(b, a) for a, b in pairs}), True
+
+
+def bridge(cluster, dice, lead):
+    """Two groups that don't hear each other, and one node between them that hears both."""
+    middle = dice.choice((lead, cluster.follower(dice)))
+    others = [i for i in cluster.nodes if i != middle]
+    dice.shuffle(others)
+    half = len(others) // 2
+    return both_ways(itertools.product(others[:half], others[half:])), True
+
+
+def scattered(cluster, _dice, _lead):
+    """Nobody hears anybody: nothing may be acknowledged."""
+    return set(itertools.permutations(cluster.nodes, 2)), False
+
+
+PARTITIONS = (halves, isolate, one_way, bridge, scattered)
+
+
+@scenario(rounds=30, smoke_rounds=2, needs=[cannot_cut])
+def partition(room):
+    """nftables drops what some nodes send to others: halves, one node alone, one way, a bridge, all apart; the
+    side with a majority goes on, and when all is healed all go on."""
+    cluster, dice = room.cluster(*BUSY_LOG), room.dice
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    load.wait_progress()
+    slowest_inside = slowest_after = 0.0
+    for n in range(room.rounds):
+        kind = PARTITIONS[n % len(PARTITIONS)]
+        pairs, goes_on = kind(cluster, dice, cluster.leader())
+        cluster.network.cut(pairs)
+        time.sleep(dice.uniform(0.3, 2.0))
+        if goes_on:
+            slowest_inside = max(slowest_inside, load.wait_progress())
+        else:
+            require_standstill(load)
+        cluster.network.heal()
+        slowest_after = max(slowest_after, load.wait_progress())
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return (f"{room.rounds} partitions, slowest progress within {slowest_inside:.1f} s, after healing "
+            f"{slowest_after:.1f} s; {figures}")
+
+
+def require_standstill(load):
+    before = load.counts()["write answered"]
+    time.sleep(2 * ELECTION_MS / 1000)
+    if (more := load.counts()["write answered"] - before) != 0:
+        raise Failed(f"{more} writes were acknowledged while no two nodes heard each other")
+
+
+class SlowLinks:
+    """The nodes reach each other through proxies in the hub, one for each node, which delay what they pass on."""
+
+    def __init__(self, cluster, log):
+        self.cluster, self.proxies = cluster, {}
+        for node, address in cluster.members.items():
+            port = PEER_PORT + 100 + node
+            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, __file__.replace("scenarios", "proxy"),
+                       f"{cluster.network.hub}:{port}", address]
+            self.proxies[node] = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, text=True)
+            cluster.members[node] = f"{cluster.network.hub}:{port}"
+
+    def set(self, node, **how):
+        """delay and jitter in seconds, bytes_per_second; what isn't named is as fast as it can."""
+        self.proxies[node].stdin.write(json.dumps(how) + "\n")
+        self.proxies[node].stdin.flush()
+
+    def close(self):
+        for proxy in self.proxies.values():
+            proxy.kill()
+            proxy.wait()
+            proxy.stdin.close()
+
+
+@scenario(rounds=12)
+def slow(room):
+    """Links through a proxy with 1 to 150 ms of delay and jitter, or 20 to 200 KB/s, towards some nodes or all,
+    changing every few seconds; now and then one is silent for longer than an election takes."""
+    cluster, dice = room.cluster(*BUSY_LOG), room.dice
+    links = room.keep(SlowLinks(cluster, None))
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    slowest = load.wait_progress()
+    for _ in range(room.rounds):
+        for node in cluster.nodes:
+            delay = dice.choice((0, 0.001, 0.02, 0.15))
+            links.set(node, delay=delay, jitter=delay * dice.random(),
+                      bytes_per_second=dice.choice((0, 0, 20_000, 200_000)))
+        if dice.random() < 0.3:
+            links.set(cluster.leader(), delay=4 * ELECTION_MS / 1000)
+        time.sleep(dice.uniform(1, 3))
+        slowest = max(slowest, load.wait_progress(seconds=60))
+        cluster.require_running()
+    for node in cluster.nodes:
+        links.set(node)
+    load.wait_progress()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return f"{room.rounds} settings of the links, slowest progress {slowest:.1f} s; {figures}"
