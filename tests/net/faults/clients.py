@@ -324,11 +324,7 @@ class Load:
         self.clients = [kind(n + 1, addresses, directory, self) for n, kind in enumerate(kinds)]
         self.threads = [threading.Thread(target=c.run, daemon=True) for c in self.clients]
         self.cluster = cluster
-        self.driver = Recorder(directory, 0)
-
-    def recorder_of_the_driver(self):
-        """For what the scenario asks by itself, one at a time: client 0."""
-        return self.driver
+        self.driver = Recorder(directory, 0)  # for what the scenario asks by itself, one at a time
 
     def some_key(self, dice):
         """One that is in use now."""

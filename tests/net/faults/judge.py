@@ -81,3 +81,11 @@ class Judge:
         figures = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
         return (f"{figures}; all nodes equal at {applied} ({state}); judged in {time.monotonic() - began:.0f} s: "
                 + ", ".join(f"{name} {number}" for name, number in judged))
+
+    def must_refuse(self, cluster, load):
+        """For histories that are wrong: what the judge says of them."""
+        try:
+            figures = self.check(cluster, load)
+        except Failed as failure:
+            return "refused, as it must be: " + " ".join(str(failure).split())[:300]
+        raise Failed(f"found nothing wrong: {figures}")

@@ -11,6 +11,7 @@ import traceback
 
 import network
 import scenarios  # noqa: F401 (they enter room.ALL)
+import scenarios_disk  # noqa: F401
 from nodes import Failed
 from room import ALL, Room
 

@@ -6,6 +6,10 @@ from clients import Load
 from judge import Judge
 from nodes import Cluster
 
+# Snapshots and cut logs all the time, so that faults meet them too.
+BUSY_LOG = ("--snapshot-entries", "2000", "--tail-entries", "300")
+
+
 class Room:
     """What one scenario runs in: network, directory, programs, dice; closes what it has opened."""
 
@@ -15,22 +19,23 @@ class Room:
         self.dice = random.Random(seed)
         self.seed = seed
         self.judge = Judge(os.path.join(programs, "check", "confman_check"), directory)
-        self.opened = []
+        self.opened, self.clusters = [], []
 
     def cluster(self, *flags):
         confmand = os.path.join(self.programs, "cluster", "confmand")
-        return self.keep(Cluster(confmand, self.network, self.directory, flags))
+        self.clusters.append(Cluster(confmand, self.network, self.directory, flags))
+        return self.clusters[-1]
 
     def load(self, cluster, **how):
         return Load(cluster, self.directory, seed=self.seed, **how)
 
     def keep(self, thing):
-        """Closed at the end, in the reverse order."""
+        """Closed at the end, after the nodes, in the reverse order."""
         self.opened.append(thing)
         return thing
 
     def close(self):
-        for thing in reversed(self.opened):
+        for thing in (*self.clusters, *reversed(self.opened)):
             thing.close()
 
 

@@ -9,11 +9,7 @@ import time
 
 from network import HTTP_PORT, PEER_PORT, may_cut
 from nodes import ELECTION_MS, Failed
-from room import scenario
-
-# Snapshots and cut logs all the time, so that faults meet them too.
-BUSY_LOG = ("--snapshot-entries", "2000", "--tail-entries", "300")
-
+from room import BUSY_LOG, scenario
 
 def some_victims(cluster, dice):
     """One node, mostly, and often the leader; sometimes as many as the cluster can't do without."""
@@ -66,27 +62,42 @@ class EarlyReads:
     """Linearizable reads that reach a stopped process before it goes on: they were called after everything that
     the others acknowledged meanwhile, and are the first that it sees."""
 
-    def __init__(self, cluster, load, node, keys):
-        self.recorder = load.recorder_of_the_driver()
+    def __init__(self, cluster, load, node, count=6):
+        self.load = load
+        self.sockets = [socket.create_connection((cluster.network.address(node), HTTP_PORT), timeout=10)
+                        for _ in range(count)]
         self.sent = []
-        for key in keys:
-            s = socket.create_connection((cluster.network.address(node), HTTP_PORT), timeout=10)
-            self.sent.append((key, s))
 
-    def send(self):
-        for n, (key, s) in enumerate(self.sent):
-            call = time.monotonic_ns()
-            s.sendall(f"GET /v1/kv{key}?consistency=linearizable HTTP/1.1\r\nHost: node\r\nConnection: close\r\n"
+    def send(self, dice, mode="linearizable"):
+        for s in self.sockets:
+            key, call = self.load.some_key(dice), time.monotonic_ns()
+            s.sendall(f"GET /v1/kv{key}?consistency={mode} HTTP/1.1\r\nHost: node\r\nConnection: close\r\n"
                       "\r\n".encode())
-            self.sent[n] = (key, s, call)
+            self.sent.append((key, s, call))
 
     def collect(self):
         """Writes down what was answered. Returns how many were answered with a value or that there is none."""
         answered = 0
         for key, s, call in self.sent:
-            answered += self.recorder.response(s, "get", key, {"mode": "linearizable"}, call)
+            answered += self.load.driver.response(s, "get", key, {"mode": "linearizable"}, call)
             s.close()
         return answered
+
+
+def stop_leader(cluster, load, dice, mode):
+    """One round of stop(). Returns (whether another leads, how many early reads were answered)."""
+    stopped = cluster.leader()
+    reads = EarlyReads(cluster, load, stopped)
+    cluster.signal(signal.SIGSTOP, stopped)
+    try:
+        began = time.monotonic()
+        lead = cluster.leader([i for i in cluster.nodes if i != stopped])
+        load.wait_progress()
+        time.sleep(max(0.0, began + 3 * ELECTION_MS / 1000 - time.monotonic()))
+        reads.send(dice, mode)
+    finally:
+        cluster.signal(signal.SIGCONT, stopped)
+    return lead != stopped, reads.collect()
 
 
 @scenario(rounds=12)
@@ -100,20 +111,9 @@ def stop(room):
     load.wait_progress()
     answered = deposed = 0
     for _ in range(room.rounds):
-        stopped = cluster.leader()
-        others = [i for i in cluster.nodes if i != stopped]
-        reads = EarlyReads(cluster, load, stopped, [load.some_key(dice) for _ in range(6)])
-        cluster.signal(signal.SIGSTOP, stopped)
-        try:
-            began = time.monotonic()
-            lead = cluster.leader(others)
-            load.wait_progress()
-            time.sleep(max(0.0, began + 3 * ELECTION_MS / 1000 - time.monotonic()))
-            reads.send()
-        finally:
-            cluster.signal(signal.SIGCONT, stopped)
-        deposed += lead != stopped
-        answered += reads.collect()
+        others_lead, reads = stop_leader(cluster, load, dice, "linearizable")
+        deposed += others_lead
+        answered += reads
         load.wait_progress()
         time.sleep(dice.uniform(0.1, 0.5))
     figures = room.judge.check(cluster, load)
@@ -121,6 +121,23 @@ def stop(room):
     if not answered:
         raise Failed("no early read was answered: nothing was shown")
     return f"{room.rounds} stops of a leader, {deposed} deposed, {answered} early reads answered; {figures}"
+
+
+@scenario(rounds=1)
+def stale_reads(room):
+    """Proof that a stale read would be noticed: the early reads of `stop` are local ones, written down as
+    linearizable, and the judge must refuse them."""
+    cluster = room.cluster()
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    load.wait_progress()
+    _, answered = stop_leader(cluster, load, room.dice, "local")
+    load.wait_progress()
+    said = room.judge.must_refuse(cluster, load)
+    if "stale_read" not in said:
+        raise Failed(f"{answered} stale reads, and the judge says something else: {said}")
+    return said
 
 
 def cannot_cut(isolated):

@@ -1,0 +1,200 @@
+"""Faults of disks: what each does to the nodes, and what must hold."""
+import os
+import subprocess
+import threading
+import time
+
+from disks import Image, Tmpfs, cannot_mount, fill
+from nodes import Failed
+from room import BUSY_LOG, scenario
+
+MAP_STOPPED = 1  # exit status of confmand whose disk failed
+
+
+def with_images(room, cluster, nodes=None, mib=512):
+    """Each node's directory on a file system of its own."""
+    return {i: room.keep(Image(os.path.join(room.directory, f"disk{i}.img"), cluster.home[i], mib))
+            for i in nodes or cluster.nodes}
+
+
+def lose_power(cluster, images, nodes):
+    """Of all these at the same time, as nearly as threads can."""
+    gate = threading.Barrier(len(nodes))
+    problems = []
+
+    def off(node):
+        gate.wait()
+        try:
+            images[node].power_off()
+        except OSError as error:
+            problems.append(error)
+
+    threads = [threading.Thread(target=off, args=(node,)) for node in nodes]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if problems:
+        raise problems[0]
+    # A node may have noticed its dead disk and ended before this.
+    for node in nodes:
+        cluster.processes[node].kill()
+        cluster.processes[node].wait()
+    for node in nodes:
+        images[node].power_on()
+
+
+@scenario(rounds=55, smoke_rounds=2, needs=[cannot_mount])
+def power(room):
+    """Loss of power of all nodes at once, of one or of a majority, under load: what was not synced is gone. ext4 is
+    shut down without flushing its journal, the process is killed, the file system is mounted anew."""
+    cluster, dice = room.cluster(*BUSY_LOG), room.dice
+    images = with_images(room, cluster)
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    slowest, everywhere, lost = load.wait_progress(), 0, 0
+    for n in range(room.rounds):
+        time.sleep(dice.uniform(0.1, 0.8))
+        how_many = len(cluster.nodes) if n % 2 == 0 else dice.choice((1, 1, cluster.majority()))
+        victims = dice.sample(cluster.nodes, how_many)
+        everywhere += how_many == len(cluster.nodes)
+        lost += how_many
+        cluster.require_running()
+        lose_power(cluster, images, victims)
+        cluster.start(*victims)
+        slowest = max(slowest, load.wait_progress())
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return (f"{room.rounds} losses of power, {everywhere} of all nodes at once ({lost} nodes in all), slowest "
+            f"recovery {slowest:.1f} s; {figures}")
+
+
+class Filler:
+    """Large values, so that logs grow; nobody's history."""
+
+    def __init__(self, cluster):
+        self.cluster, self.count = cluster, 0
+
+    def put(self):
+        """True if it was acknowledged."""
+        self.count += 1
+        node = self.cluster.nodes[self.count % len(self.cluster.nodes)]
+        try:
+            status, _ = self.cluster.ask(node, "PUT", f"/v1/kv/fill/{self.count % 4}", b"f" * 200_000)
+        except (OSError, ValueError):
+            return False
+        return status in (200, 201)
+
+    def until(self, done, what, seconds=90):
+        """Writes until done()."""
+        deadline = time.monotonic() + seconds
+        while not done():
+            self.put()
+            if time.monotonic() > deadline:
+                raise Failed(f"not within {seconds} s: {what}")
+
+
+def wait_failed(cluster, filler, node, words):
+    """Writes until the node has ended because of its disk: with status 1, and words that say why."""
+    filler.until(lambda: not cluster.running(node), f"node {node}, whose disk is full, ends")
+    status, said = cluster.processes[node].returncode, cluster.log_of(node)
+    if status != MAP_STOPPED:
+        raise Failed(f"node {node} ended with {status}, not {MAP_STOPPED}: {said}")
+    missing = [word for word in words if word not in said]
+    if missing:
+        raise Failed(f"node {node} does not say {missing}: {said}")
+
+
+@scenario(rounds=3, needs=[cannot_mount])
+def full_disk(room):
+    """ENOSPC: a disk fills up under load, that of the leader or all. The node stops acknowledging and ends with a
+    clear error, the others elect and go on; when there is space again it starts and catches up."""
+    cluster, dice = room.cluster(), room.dice  # no snapshots: the log must grow
+    images = with_images(room, cluster, mib=700)
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster, pause=0.02).start()
+    load.wait_progress()
+    filler = Filler(cluster)
+    everywhere = 0
+    for n in range(room.rounds):
+        lead = cluster.leader()
+        victims = list(cluster.nodes) if n % 3 == 2 else [lead]
+        everywhere += len(victims) > 1
+        ballast = [fill(images[i].mounted_at) for i in victims]
+        if len(victims) == 1:
+            wait_failed(cluster, filler, lead, ("No space left on device", "free space"))
+            load.wait_progress()
+            if cluster.leader() == lead:
+                raise Failed("a node that ended leads")
+        else:
+            filler.until(lambda: sum(map(cluster.running, cluster.nodes)) < cluster.majority(),
+                         "a majority ends whose disks are full")
+            before = load.counts()["write answered"]
+            time.sleep(1.0)
+            if load.counts()["write answered"] > before + len(load.clients):
+                raise Failed("writes are acknowledged while a majority is down")
+        for path in ballast:
+            os.unlink(path)
+        cluster.start(*(i for i in cluster.nodes if not cluster.running(i)))
+        load.wait_progress()
+        time.sleep(dice.uniform(0.2, 0.5))
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return (f"{room.rounds} full disks ({everywhere} times on all nodes): each node ended with status 1 and said "
+            f"why, and started again; {figures}")
+
+
+@scenario(rounds=2, needs=[cannot_mount])
+def failing_sync(room):
+    """A sync that fails and would then succeed: ext4 without journal on a tmpfs that is full, so that the loop
+    device fails. The node ends at once and never tries again; with a sound disk it starts and catches up."""
+    cluster = room.cluster()
+    beneath, images = {}, {}
+    for node in cluster.nodes[:1]:
+        place = os.path.join(room.directory, f"beneath{node}")
+        beneath[node] = room.keep(Tmpfs(place, 600))
+        images[node] = room.keep(Image(os.path.join(place, "disk.img"), cluster.home[node], 900, journal=False))
+    cluster.start()
+    victim = cluster.nodes[0]
+    load = room.load(cluster, pause=0.02).start()
+    load.wait_progress()
+    filler = Filler(cluster)
+    for n in range(room.rounds):
+        if n % 2 == 0:
+            cluster.ask(cluster.leader(), "POST", f"/v1/leader?to={victim}")
+        load.wait_progress()
+        ballast = fill(beneath[victim].path)
+        wait_failed(cluster, filler, victim, ("ended: sync ",))
+        os.unlink(ballast)
+        os.sync()  # it would succeed now
+        load.wait_progress()
+        cluster.start(victim)
+        load.wait_progress()
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return f"{room.rounds} failed syncs: the node ended with status 1 each time, and started again; {figures}"
+
+
+@scenario(rounds=1, needs=[cannot_mount])
+def no_sync(room):
+    """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once, and the judge must
+    miss what they had acknowledged."""
+    library = os.path.join(room.directory, "no_sync.so")
+    source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "no_sync.cpp")
+    subprocess.run(["g++", "-shared", "-fPIC", "-o", library, source], check=True)
+    cluster = room.cluster()
+    images = with_images(room, cluster)
+    cluster.environment["LD_PRELOAD"] = library
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    load.wait_progress(200, 60)
+    lose_power(cluster, images, cluster.nodes)
+    cluster.start()
+    time.sleep(2)
+    return room.judge.must_refuse(cluster, load)
