@@ -40,7 +40,7 @@ def chosen(arguments):
     return [s for s in ALL if s.smoke_rounds or not arguments.smoke]
 
 
-def run_one(scenario, arguments, directory):
+def run_one(scenario, arguments, net, directory):
     """Returns passed, failed or skipped."""
     missing = scenario.missing(arguments.isolated)
     if missing:
@@ -49,23 +49,19 @@ def run_one(scenario, arguments, directory):
     rounds = arguments.rounds or (scenario.smoke_rounds if arguments.smoke else scenario.rounds)
     print(f"-- {scenario.name}, {rounds} rounds", flush=True)
     began = time.monotonic()
-    net = None
     try:
-        net = (network.Namespaces if arguments.isolated == "yes" else network.Loopback)(arguments.nodes)
         room = Room(arguments.programs, net, directory, rounds, arguments.seed)
         try:
             said = scenario.run(room)
         finally:
             room.close()
+            net.heal()
     except Failed as failure:
         print(f"   FAILED after {time.monotonic() - began:.0f} s: {failure}", flush=True)
         return "failed"
     except Exception:  # a fault of the test itself is one of this scenario, and the others still run
         print(f"   FAILED after {time.monotonic() - began:.0f} s: {traceback.format_exc()}", flush=True)
         return "failed"
-    finally:
-        if net:
-            net.close()
     print(f"   ok, {time.monotonic() - began:.0f} s: {said}", flush=True)
     return "passed"
 
@@ -99,11 +95,12 @@ def main():
     print(f"seed {arguments.seed}, {arguments.nodes} nodes, "
           + ("network namespaces" if arguments.isolated == "yes" else f"loopback ({arguments.isolated})"), flush=True)
     top = tempfile.mkdtemp(prefix="confman-faults-", dir=place())
+    net = (network.Namespaces if arguments.isolated == "yes" else network.Loopback)(arguments.nodes)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for scenario in chosen(arguments):
         directory = os.path.join(top, scenario.name)
         os.mkdir(directory)
-        end = run_one(scenario, arguments, directory)
+        end = run_one(scenario, arguments, net, directory)
         counts[end] += 1
         if end != "failed" and not arguments.keep:
             shutil.rmtree(directory)
