@@ -1,5 +1,5 @@
-"""Clients that put, compare, erase, read, list and watch keys through all nodes, and write down what they were
-answered: docs/format/history.md."""
+"""Clients that put, compare, erase, read, list and watch keys through all nodes, and write down what they
+were answered: docs/format/history.md."""
 import collections
 import http.client
 import json
@@ -79,8 +79,9 @@ def list_answer(headers, body):
 def write_answer(status, headers, body):
     said = json.loads(body)
     if status == 412:
-        return {"failed": True, "current_revision": said["current_revision"], "version": headers["X-Confman-Version"]}
-    return {"revision": said["revision"], "previous_revision": said["previous_revision"], "version": said["version"]}
+        return {"failed": True, "current_revision": said["current_revision"],
+                "version": headers["X-Confman-Version"]}
+    return {name: said[name] for name in ("revision", "previous_revision", "version")}
 
 
 class Recorder:
@@ -177,7 +178,8 @@ class Client:
         key, value = self.key(), self.value()
         expect = self.seen.get(key, 0)
         condition = ("If-Match", f'"{expect}"') if expect else ("If-None-Match", "*")
-        self.ask("cas", node, key, {"value": value, "expect": expect}, "PUT", "/v1/kv" + key, value, [condition])
+        asked = {"value": value, "expect": expect}
+        self.ask("cas", node, key, asked, "PUT", "/v1/kv" + key, value, [condition])
 
     def erase(self, node):
         key = self.key()
@@ -200,11 +202,13 @@ class Client:
     def list(self, node):
         prefix = self.key().rpartition("/")[0] + "/"
         asked, query = self.freshness()
-        self.ask("list", node, prefix, asked, "GET", f"/v1/kv?prefix={quote(prefix)}&limit=100&{query}")
+        target = f"/v1/kv?prefix={quote(prefix)}&limit=100&{query}"
+        self.ask("list", node, prefix, asked, "GET", target)
 
     def step(self):
         node = self.dice.choice(self.nodes)
-        self.dice.choices((self.put, self.compare, self.erase, self.get, self.list), (30, 20, 6, 40, 4))[0](node)
+        what = (self.put, self.compare, self.erase, self.get, self.list)
+        self.dice.choices(what, (30, 20, 6, 40, 4))[0](node)
 
     def run(self):
         try:

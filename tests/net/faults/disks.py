@@ -1,5 +1,5 @@
-"""File systems that lose power, fill up or fail: ext4 images on loop devices. Needs root and a mount namespace of
-its own, which takes the mounts along when it ends."""
+"""File systems that lose power, fill up or fail: ext4 images on loop devices. Needs root and a mount
+namespace of its own, which takes the mounts along when it ends."""
 import errno
 import fcntl
 import os
@@ -47,7 +47,7 @@ class Image:
             os.close(directory)
 
     def power_on(self):
-        """After its processes have been killed: what the caches held is forgotten, the journal is replayed."""
+        """After its processes were killed: what the caches held is forgotten, the journal is replayed."""
         unmount(self.mounted_at)
         self.mount()
 

@@ -33,6 +33,7 @@ def wait_equal(cluster, seconds=60):
 def read_all(cluster, path, seconds=60):
     """What each node has in the end, as lines of a history. Each read is linearizable: it sees all that was
     acknowledged before."""
+    target = f"/v1/kv?prefix={PREFIX}&limit=10000&consistency=linearizable"
     wire = Wire({i: cluster.network.address(i) for i in cluster.nodes})
     with open(path, "w", encoding="ascii") as file:
         for node in cluster.nodes:
@@ -43,12 +44,12 @@ def read_all(cluster, path, seconds=60):
                     raise Failed(f"the last read of node {node} gets {status}: {cluster.log_of(node)}")
                 call = time.monotonic_ns()
                 try:
-                    status, headers, body = wire.request(
-                        node, "GET", f"/v1/kv?prefix={PREFIX}&limit=10000&consistency=linearizable")
+                    status, headers, body = wire.request(node, "GET", target)
                 except (NotSent, Cut):
                     time.sleep(0.1)
-            line = {"client": FIRST_READER + node, "op": "list", "key": PREFIX, "in": {"mode": "linearizable"},
-                    "out": list_answer(headers, body), "ok": True, "call_ns": call, "return_ns": time.monotonic_ns()}
+            line = {"client": FIRST_READER + node, "op": "list", "key": PREFIX,
+                    "in": {"mode": "linearizable"}, "out": list_answer(headers, body), "ok": True,
+                    "call_ns": call, "return_ns": time.monotonic_ns()}
             file.write(json.dumps(line) + "\n")
 
 
@@ -79,7 +80,8 @@ class Judge:
         if not judged or not all(int(number) for _, number in judged):
             raise Failed(f"confman_check judged nothing:\n{said[:1000]}")
         figures = ", ".join(f"{counts[name]} {name}" for name in sorted(counts))
-        return (f"{figures}; all nodes equal at {applied} ({state}); judged in {time.monotonic() - began:.0f} s: "
+        return (f"{figures}; all nodes equal at {applied} ({state}); judged in "
+                f"{time.monotonic() - began:.0f} s: "
                 + ", ".join(f"{name} {number}" for name, number in judged))
 
     def must_refuse(self, cluster, load):

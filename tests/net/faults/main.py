@@ -18,13 +18,16 @@ from room import ALL, Room
 
 def parse():
     parser = argparse.ArgumentParser(prog="run.sh", description=__doc__)
-    parser.add_argument("--scenario", action="append", default=[], metavar="NAME", help="only this one (repeatable)")
+    parser.add_argument("--scenario", action="append", default=[], metavar="NAME",
+                        help="only this one (repeatable)")
     parser.add_argument("--list", action="store_true", help="name the scenarios and what they show")
-    parser.add_argument("--smoke", action="store_true", help="a little of the most important ones, within a minute")
+    parser.add_argument("--smoke", action="store_true",
+                        help="a little of the most important ones, within a minute")
     parser.add_argument("--rounds", type=int, metavar="N", help="instead of each scenario's own number")
     parser.add_argument("--nodes", type=int, choices=(3, 5), default=3)
     parser.add_argument("--keep", action="store_true", help="keep histories, logs and data directories")
-    parser.add_argument("--seed", type=int, default=None, help="of the order of faults; timing is the machine's")
+    parser.add_argument("--seed", type=int, default=None,
+                        help="of the order of faults; timing is the machine's")
     parser.add_argument("--isolated", default="", help=argparse.SUPPRESS)  # by run.sh: yes, or why not
     parser.add_argument("--programs", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -67,8 +70,8 @@ def run_one(scenario, arguments, net, directory):
 
 
 def place():
-    """TMPDIR if it is set, else memory if there is enough of it: a machine's disk is slow and shared, and what
-    a process or a file system of its own loses does not depend on it."""
+    """TMPDIR if it is set, else memory if there is enough of it: a machine's disk is slow and shared, and
+    what a process or a file system of its own loses does not depend on it."""
     memory = "/dev/shm"
     if "TMPDIR" in os.environ or not os.path.isdir(memory):
         return None
@@ -87,13 +90,13 @@ def main():
     for program in ("cluster/confmand", "check/confman_check"):
         if not os.access(os.path.join(arguments.programs, program), os.X_OK):
             name = os.path.basename(program)
-            print(f"error: {arguments.programs}/{program} is missing; build the target {name}, or set BUILD_DIR",
-                  file=sys.stderr)
+            print(f"error: {arguments.programs}/{program} is missing; build the target {name}, or set "
+                  "BUILD_DIR", file=sys.stderr)
             return 2
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(4), "little")
-    print(f"seed {arguments.seed}, {arguments.nodes} nodes, "
-          + ("network namespaces" if arguments.isolated == "yes" else f"loopback ({arguments.isolated})"), flush=True)
+    where = "network namespaces" if arguments.isolated == "yes" else f"loopback ({arguments.isolated})"
+    print(f"seed {arguments.seed}, {arguments.nodes} nodes, {where}", flush=True)
     top = tempfile.mkdtemp(prefix="confman-faults-", dir=place())
     net = (network.Namespaces if arguments.isolated == "yes" else network.Loopback)(arguments.nodes)
     counts = {"passed": 0, "failed": 0, "skipped": 0}

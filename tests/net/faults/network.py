@@ -7,10 +7,9 @@ PEER_PORT = 7400
 HTTP_PORT = 8400
 
 
-def run(*command, **options):
+def run(*command):
     """A command that must succeed; its output stands in the exception if it doesn't."""
-    done = subprocess.run(command, stdin=options.pop("stdin", subprocess.DEVNULL), capture_output=True, text=True,
-                          check=False, **options)
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise OSError(f"{' '.join(command)}: {done.stderr.strip() or done.stdout.strip() or done.returncode}")
     return done.stdout
@@ -37,9 +36,9 @@ class Loopback:
 
 
 class Namespaces:
-    """Runs in a network namespace of its own, the hub: a bridge, and behind each port a node's namespace. Frames
-    between nodes cross the bridge, where nftables drops them; those of clients, who live in the hub, are never
-    dropped. Everything ends with the processes that hold the namespaces."""
+    """Runs in a network namespace of its own, the hub: a bridge, and behind each port a node's namespace.
+    Frames between nodes cross the bridge, where nftables drops them; those of clients, who live in the hub,
+    are never dropped. Everything ends with the processes that hold the namespaces."""
 
     def __init__(self, count):
         self.count = count
@@ -79,7 +78,8 @@ class Namespaces:
 
     def cut(self, pairs):
         """From now on what these nodes send is dropped: pairs (from, to). Replaces what was cut before."""
-        rules = "\n".join(f"    ip saddr {self.address(a)} ip daddr {self.address(b)} drop" for a, b in sorted(pairs))
+        rules = "\n".join(f"    ip saddr {self.address(a)} ip daddr {self.address(b)} drop"
+                          for a, b in sorted(pairs))
         text = ("add table bridge faults\ndelete table bridge faults\ntable bridge faults {\n  chain cut {\n"
                 f"    type filter hook forward priority 0;\n{rules}\n  }}\n}}\n")
         done = subprocess.run(["nft", "-f", "-"], input=text, text=True, capture_output=True, check=False)

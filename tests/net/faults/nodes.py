@@ -2,7 +2,6 @@
 import http.client
 import json
 import os
-import random
 import signal
 import subprocess
 import time
@@ -25,7 +24,7 @@ class Cluster:
         self.home = {i: os.path.join(directory, f"node{i}") for i in self.nodes}
         self.members = {i: f"{network.address(i)}:{PEER_PORT}" for i in self.nodes}
         self.environment = {}  # of the nodes, beside that of this process
-        self.processes = {}
+        self.processes, self.log_began = {}, {}
 
     def majority(self):
         return len(self.nodes) // 2 + 1
@@ -39,12 +38,14 @@ class Cluster:
                 "--listen", f"{self.network.address(node)}:{PEER_PORT}",
                 "--http", f"{self.network.address(node)}:{HTTP_PORT}",
                 "--directory", os.path.join(self.home[node], "data"), "--cluster", "faults",
-                "--election-ms", str(ELECTION_MS), "--request-timeout-ms", str(REQUEST_TIMEOUT_MS), *self.flags]
+                "--election-ms", str(ELECTION_MS), "--request-timeout-ms", str(REQUEST_TIMEOUT_MS),
+                *self.flags]
 
     def start(self, *nodes):
         for node in nodes or self.nodes:
             os.makedirs(self.home[node], exist_ok=True)
-            with open(os.path.join(self.directory, f"node{node}.log"), "ab") as log:
+            with open(self.log_path(node), "ab") as log:
+                self.log_began[node] = log.tell()
                 self.processes[node] = subprocess.Popen(self.command(node), stdin=subprocess.DEVNULL,
                                                         stdout=log, stderr=log)
 
@@ -57,8 +58,13 @@ class Cluster:
                 raise Failed(f"node {node} ended by itself with {self.processes[node].returncode}: "
                              + self.log_of(node))
 
+    def log_path(self, node):
+        return os.path.join(self.directory, f"node{node}.log")
+
     def log_of(self, node):
-        with open(os.path.join(self.directory, f"node{node}.log"), encoding="utf-8", errors="replace") as log:
+        """The end of what it has said since its last start."""
+        with open(self.log_path(node), encoding="utf-8", errors="replace") as log:
+            log.seek(self.log_began[node])
             return log.read()[-1200:]
 
     def signal(self, number, *nodes):
@@ -124,7 +130,3 @@ class Cluster:
                 raise Failed(f"no leader within {seconds} s; of {len(self.nodes)} nodes {len(seen)} answer\n"
                              + "\n".join(map(self.log_of, self.nodes)))
             time.sleep(0.03)
-
-    def follower(self, dice=random):
-        lead = self.leader()
-        return dice.choice([i for i in self.nodes if i != lead])

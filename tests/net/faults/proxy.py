@@ -4,7 +4,8 @@
   proxy.py LISTEN_HOST:PORT TARGET_HOST:PORT
 
 Each line of its input is JSON and replaces the settings: delay and jitter in seconds, bytes_per_second (0 or
-absent: no limit). They hold for both directions, in order, for what is read from then on. It ends with its input.
+absent: no limit). They hold for both directions, in order, for what is read from then on. It ends with its
+input.
 """
 import asyncio
 import json

@@ -7,7 +7,7 @@ from judge import Judge
 from nodes import Cluster
 
 # Snapshots and cut logs all the time, so that faults meet them too.
-BUSY_LOG = ("--snapshot-entries", "2000", "--tail-entries", "300")
+BUSY_LOG = ("--snapshot-entries", "500", "--tail-entries", "100")
 
 
 class Room:

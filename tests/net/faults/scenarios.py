@@ -1,6 +1,7 @@
 """Faults of processes and of the network: what each does to the nodes, and what must hold."""
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -59,8 +60,8 @@ def kill(room):
 
 
 class EarlyReads:
-    """Linearizable reads that reach a stopped process before it goes on: they were called after everything that
-    the others acknowledged meanwhile, and are the first that it sees."""
+    """Linearizable reads that reach a stopped process before it goes on: they were called after everything
+    that the others acknowledged meanwhile, and are the first that it sees."""
 
     def __init__(self, cluster, load, node, count=6):
         self.load = load
@@ -76,7 +77,7 @@ class EarlyReads:
             self.sent.append((key, s, call))
 
     def collect(self):
-        """Writes down what was answered. Returns how many were answered with a value or that there is none."""
+        """Writes down what was answered. Returns how many said a value, or that there is none."""
         answered = 0
         for key, s, call in self.sent:
             answered += self.load.driver.response(s, "get", key, {"mode": "linearizable"}, call)
@@ -161,7 +162,7 @@ def halves(cluster, dice, lead):
 
 def isolate(cluster, dice, lead):
     """One node alone, the leader or a follower."""
-    alone = dice.choice((lead, cluster.follower(dice)))
+    alone = dice.choice((lead, dice.choice(cluster.nodes)))
     return both_ways((alone, i) for i in cluster.nodes if i != alone), True
 
 
@@ -177,7 +178,7 @@ def one_way(cluster, dice, lead):
 
 def bridge(cluster, dice, lead):
     """Two groups that don't hear each other, and one node between them that hears both."""
-    middle = dice.choice((lead, cluster.follower(dice)))
+    middle = dice.choice((lead, dice.choice(cluster.nodes)))
     others = [i for i in cluster.nodes if i != middle]
     dice.shuffle(others)
     half = len(others) // 2
@@ -194,8 +195,8 @@ PARTITIONS = (halves, isolate, one_way, bridge, scattered)
 
 @scenario(rounds=30, smoke_rounds=2, needs=[cannot_cut])
 def partition(room):
-    """nftables drops what some nodes send to others: halves, one node alone, one way, a bridge, all apart; the
-    side with a majority goes on, and when all is healed all go on."""
+    """nftables drops what some nodes send to others: halves, one node alone, one way, a bridge, all apart;
+    the side with a majority goes on, and when all is healed all go on."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
     cluster.start()
     cluster.leader()
@@ -228,15 +229,16 @@ def require_standstill(load):
 
 
 class SlowLinks:
-    """The nodes reach each other through proxies in the hub, one for each node, which delay what they pass on."""
+    """The nodes reach each other through proxies in the hub, one for each node, which delay everything."""
 
-    def __init__(self, cluster, log):
-        self.cluster, self.proxies = cluster, {}
+    def __init__(self, cluster):
+        self.proxies = {}
+        program = os.path.join(os.path.dirname(os.path.abspath(__file__)), "proxy.py")
         for node, address in cluster.members.items():
             port = PEER_PORT + 100 + node
-            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, __file__.replace("scenarios", "proxy"),
+            command = ["setpriv", "--pdeathsig", "KILL", sys.executable, program,
                        f"{cluster.network.hub}:{port}", address]
-            self.proxies[node] = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log, text=True)
+            self.proxies[node] = subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
             cluster.members[node] = f"{cluster.network.hub}:{port}"
 
     def set(self, node, **how):
@@ -253,10 +255,10 @@ class SlowLinks:
 
 @scenario(rounds=12)
 def slow(room):
-    """Links through a proxy with 1 to 150 ms of delay and jitter, or 20 to 200 KB/s, towards some nodes or all,
-    changing every few seconds; now and then one is silent for longer than an election takes."""
+    """Links through a proxy with 1 to 150 ms of delay and jitter, or 20 to 200 KB/s, towards some nodes or
+    all, changing every few seconds; now and then one is silent for longer than an election takes."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
-    links = room.keep(SlowLinks(cluster, None))
+    links = room.keep(SlowLinks(cluster))
     cluster.start()
     cluster.leader()
     load = room.load(cluster).start()

@@ -1,5 +1,6 @@
 """Faults of disks: what each does to the nodes, and what must hold."""
 import os
+import signal
 import subprocess
 import threading
 import time
@@ -7,6 +8,7 @@ import time
 from disks import Image, Tmpfs, cannot_mount, fill
 from nodes import Failed
 from room import BUSY_LOG, scenario
+from scenarios import PARTITIONS, cannot_cut
 
 MAP_STOPPED = 1  # exit status of confmand whose disk failed
 
@@ -46,8 +48,8 @@ def lose_power(cluster, images, nodes):
 
 @scenario(rounds=55, smoke_rounds=2, needs=[cannot_mount])
 def power(room):
-    """Loss of power of all nodes at once, of one or of a majority, under load: what was not synced is gone. ext4 is
-    shut down without flushing its journal, the process is killed, the file system is mounted anew."""
+    """Loss of power of all nodes at once, of one or of a majority, under load: what was not synced is gone.
+    ext4 is shut down without flushing its journal, the process is killed, the file system is mounted anew."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
     images = with_images(room, cluster)
     cluster.start()
@@ -67,8 +69,8 @@ def power(room):
         cluster.require_running()
     figures = room.judge.check(cluster, load)
     cluster.stop()
-    return (f"{room.rounds} losses of power, {everywhere} of all nodes at once ({lost} nodes in all), slowest "
-            f"recovery {slowest:.1f} s; {figures}")
+    return (f"{room.rounds} losses of power, {everywhere} of all nodes at once ({lost} nodes in all), "
+            f"slowest recovery {slowest:.1f} s; {figures}")
 
 
 class Filler:
@@ -109,8 +111,8 @@ def wait_failed(cluster, filler, node, words):
 
 @scenario(rounds=3, needs=[cannot_mount])
 def full_disk(room):
-    """ENOSPC: a disk fills up under load, that of the leader or all. The node stops acknowledging and ends with a
-    clear error, the others elect and go on; when there is space again it starts and catches up."""
+    """ENOSPC: a disk fills up under load, that of the leader or all. The node stops acknowledging and ends
+    with a clear error, the others elect and go on; when there is space again it starts and catches up."""
     cluster, dice = room.cluster(), room.dice  # no snapshots: the log must grow
     images = with_images(room, cluster, mib=700)
     cluster.start()
@@ -144,33 +146,28 @@ def full_disk(room):
         cluster.require_running()
     figures = room.judge.check(cluster, load)
     cluster.stop()
-    return (f"{room.rounds} full disks ({everywhere} times on all nodes): each node ended with status 1 and said "
-            f"why, and started again; {figures}")
+    return (f"{room.rounds} full disks ({everywhere} times on all nodes): each node ended with status 1 and "
+            f"said why, and started again; {figures}")
 
 
 @scenario(rounds=2, needs=[cannot_mount])
 def failing_sync(room):
-    """A sync that fails and would then succeed: ext4 without journal on a tmpfs that is full, so that the loop
-    device fails. The node ends at once and never tries again; with a sound disk it starts and catches up."""
-    cluster = room.cluster()
-    beneath, images = {}, {}
-    for node in cluster.nodes[:1]:
-        place = os.path.join(room.directory, f"beneath{node}")
-        beneath[node] = room.keep(Tmpfs(place, 600))
-        images[node] = room.keep(Image(os.path.join(place, "disk.img"), cluster.home[node], 900, journal=False))
+    """A sync that fails and would then succeed: ext4 without journal on a full tmpfs, so that the loop device
+    fails. The node ends at the first and never tries again; on a sound disk it starts and goes on."""
+    cluster, victim = room.cluster(), 1
+    beneath = room.keep(Tmpfs(os.path.join(room.directory, "beneath"), 600))
+    room.keep(Image(os.path.join(beneath.path, "disk.img"), cluster.home[victim], 900, journal=False))
     cluster.start()
-    victim = cluster.nodes[0]
     load = room.load(cluster, pause=0.02).start()
     load.wait_progress()
     filler = Filler(cluster)
     for n in range(room.rounds):
-        if n % 2 == 0:
+        if n % 2 == 0:  # it leads when its disk fails
             cluster.ask(cluster.leader(), "POST", f"/v1/leader?to={victim}")
         load.wait_progress()
-        ballast = fill(beneath[victim].path)
+        ballast = fill(beneath.path)
         wait_failed(cluster, filler, victim, ("ended: sync ",))
         os.unlink(ballast)
-        os.sync()  # it would succeed now
         load.wait_progress()
         cluster.start(victim)
         load.wait_progress()
@@ -180,10 +177,92 @@ def failing_sync(room):
     return f"{room.rounds} failed syncs: the node ended with status 1 each time, and started again; {figures}"
 
 
+class Storm:
+    """Faults that come while others last. Each returns how it is undone."""
+
+    def __init__(self, cluster, images, dice):
+        self.cluster, self.images, self.dice = cluster, images, dice
+        self.down, self.count = set(), dict.fromkeys(("kill", "power", "pause", "cut"), 0)
+
+    def up(self):
+        return [i for i in self.cluster.nodes if i not in self.down]
+
+    def victims(self):
+        up = self.up()
+        how_many = self.dice.choice((1, 1, 1, len(up)))
+        return self.dice.sample(up, min(how_many, len(up)))
+
+    def restart(self, victims):
+        self.cluster.start(*victims)
+        self.down -= set(victims)
+
+    def kill(self):
+        victims = self.victims()
+        self.cluster.kill(*victims)
+        self.down |= set(victims)
+        return lambda: self.restart(victims)
+
+    def power(self):
+        victims = self.victims()
+        lose_power(self.cluster, self.images, victims)
+        self.down |= set(victims)
+        return lambda: self.restart(victims)
+
+    def pause(self):
+        victims = self.victims()[:1]
+        processes = [self.cluster.processes[i] for i in victims]
+        self.cluster.signal(signal.SIGSTOP, *victims)
+
+        def go_on():
+            for process in processes:  # it may have been killed meanwhile
+                if process.poll() is None:
+                    process.send_signal(signal.SIGCONT)
+        return go_on
+
+    def cut(self):
+        kind = self.dice.choice(PARTITIONS)
+        pairs, _ = kind(self.cluster, self.dice, self.dice.choice(self.cluster.nodes))
+        self.cluster.network.cut(pairs)
+        return self.cluster.network.heal
+
+    def round(self):
+        """Some faults, one after another, then their ends, in any order."""
+        undo = []
+        for name in self.dice.choices(list(self.count), k=self.dice.randrange(1, 4)):
+            if self.up() or name == "cut":
+                undo.append(getattr(self, name)())
+                self.count[name] += 1
+            time.sleep(self.dice.choice((0, self.dice.uniform(0, 0.8))))
+        self.dice.shuffle(undo)
+        for end in undo:
+            end()
+            time.sleep(self.dice.choice((0, self.dice.uniform(0, 0.5))))
+
+
+@scenario(rounds=60, needs=[cannot_mount, cannot_cut])
+def storm(room):
+    """All of it at once: kill -9, loss of power, pauses and partitions that overlap."""
+    cluster = room.cluster(*BUSY_LOG)
+    weather = Storm(cluster, with_images(room, cluster), room.dice)
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    slowest = load.wait_progress()
+    for n in range(room.rounds):
+        weather.round()
+        if room.dice.random() < 0.6 or n + 1 == room.rounds:
+            slowest = max(slowest, load.wait_progress())
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    faults = ", ".join(f"{count} times {name}" for name, count in weather.count.items())
+    return f"{faults}, slowest recovery {slowest:.1f} s; {figures}"
+
+
 @scenario(rounds=1, needs=[cannot_mount])
 def no_sync(room):
-    """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once, and the judge must
-    miss what they had acknowledged."""
+    """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once, and the judge
+    must miss what they had acknowledged."""
     library = os.path.join(room.directory, "no_sync.so")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "no_sync.cpp")
     subprocess.run(["g++", "-shared", "-fPIC", "-o", library, source], check=True)
