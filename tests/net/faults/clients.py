@@ -318,7 +318,7 @@ class Watcher(Client):
 class Load:
     """All clients of one scenario."""
 
-    def __init__(self, cluster, directory, clients=5, pause=0.004, seed=0):
+    def __init__(self, cluster, directory, clients=8, pause=0.004, seed=0):
         self.seed, self.pause = seed, pause
         self.began = time.monotonic()
         self.stopping = threading.Event()
