@@ -55,21 +55,24 @@ def power(room):
     cluster.start()
     cluster.leader()
     load = room.load(cluster).start()
-    slowest, everywhere, lost = load.wait_progress(), 0, 0
-    for n in range(room.rounds):
+    slowest, losses, everywhere, recovering = load.wait_progress(), 0, 0, 0
+    while losses < room.rounds:
         time.sleep(dice.uniform(0.1, 0.8))
-        how_many = len(cluster.nodes) if n % 2 == 0 else dice.choice((1, 1, cluster.majority()))
+        how_many = len(cluster.nodes) if losses % 2 == 0 else dice.choice((1, 1, cluster.majority()))
         victims = dice.sample(cluster.nodes, how_many)
-        everywhere += how_many == len(cluster.nodes)
-        lost += how_many
         cluster.require_running()
-        lose_power(cluster, images, victims)
-        cluster.start(*victims)
+        for again in range(1 + (dice.random() < 0.15)):
+            time.sleep(again * dice.uniform(0, 0.3))
+            lose_power(cluster, images, victims)
+            cluster.start(*victims)
+            losses += 1
+            everywhere += how_many == len(cluster.nodes)
+            recovering += again
         slowest = max(slowest, load.wait_progress())
         cluster.require_running()
     figures = room.judge.check(cluster, load)
     cluster.stop()
-    return (f"{room.rounds} losses of power, {everywhere} of all nodes at once ({lost} nodes in all), "
+    return (f"{losses} losses of power, {everywhere} of all nodes at once, {recovering} during recovery, "
             f"slowest recovery {slowest:.1f} s; {figures}")
 
 
