@@ -76,6 +76,9 @@ class Judge:
         if code != 0:
             raise Failed(f"confman_check ends with {code}:\n{said[:3000]}")
         counts = load.counts()
+        idle = [name for name in ("write answered", "read answered", "events watched") if not counts[name]]
+        if idle:
+            raise Failed(f"that was no load: none {', none '.join(idle)}")
         judged = re.findall(r"^([a-z ]+): good, (\d+) operations", said, re.MULTILINE)
         if not judged or not all(int(number) for _, number in judged):
             raise Failed(f"confman_check judged nothing:\n{said[:1000]}")

@@ -153,6 +153,47 @@ def full_disk(room):
             f"said why, and started again; {figures}")
 
 
+def snapshot_of(cluster, node):
+    said = cluster.status(node)
+    return said["snapshot"] if said else 0
+
+
+def wait_for(done, what, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not done():
+        if time.monotonic() > deadline:
+            raise Failed(f"not within {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+@scenario(rounds=3, needs=[cannot_mount])
+def full_snapshot(room):
+    """ENOSPC for a snapshot: the log has room in its preallocated files, the next snapshot has none. The node
+    says so and goes on; when there is space again it takes one."""
+    cluster, dice = room.cluster(*BUSY_LOG), room.dice
+    images = with_images(room, cluster)
+    cluster.start()
+    cluster.leader()
+    load = room.load(cluster).start()
+    load.wait_progress()
+    for n in range(room.rounds):
+        node = cluster.leader() if n % 2 == 0 else dice.choice(cluster.nodes)
+        wait_for(lambda node=node: snapshot_of(cluster, node) > 0, f"node {node} takes a snapshot")
+        ballast = fill(images[node].mounted_at)
+        before = snapshot_of(cluster, node)
+        wait_for(lambda node=node: "No space left" in cluster.log_of(node) or not cluster.running(node),
+                 f"node {node} can't take a snapshot")
+        load.wait_progress()
+        cluster.require_running()
+        os.unlink(ballast)
+        wait_for(lambda node=node, before=before: snapshot_of(cluster, node) > before + 600,
+                 f"node {node} takes a snapshot again")
+        cluster.require_running()
+    figures = room.judge.check(cluster, load)
+    cluster.stop()
+    return f"{room.rounds} times no space for a snapshot: the node went on; {figures}"
+
+
 @scenario(rounds=2, needs=[cannot_mount])
 def failing_sync(room):
     """A sync that fails and would then succeed: ext4 without journal on a full tmpfs, so that the loop device
