@@ -1,4 +1,5 @@
 // The compiled bodies of the simulated world.
+#include "confman/sim/decision.hpp"
 #include "confman/sim/dice.hpp"
 #include "confman/sim/disk.hpp"
 #include "confman/sim/effect_fuse.hpp"
@@ -15,6 +16,7 @@
 #include "confman/sim/world.hpp"
 
 #include "confman/sim/impl/clients.ipp"
+#include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/impl/disk.ipp"
 #include "confman/sim/impl/history.ipp"
 #include "confman/sim/impl/members.ipp"
