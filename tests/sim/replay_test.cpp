@@ -1,10 +1,14 @@
 // A run is its scenario and its decisions: carried out from their list, they give the same run again.
 #include <doctest/doctest.h>
 
-#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <set>
+#include <string>
 #include <vector>
 
+#include "confman/sim/script.hpp"
 #include "confman/sim/world.hpp"
 
 using namespace confman::sim;
@@ -72,5 +76,63 @@ TEST_SUITE("replay") {
     world whole(plan, odd);
     whole.run();
     CHECK(whole.decisions().empty());
+  }
+}
+
+TEST_SUITE("script") {
+  TEST_CASE("a script reads back as it was written, and gives the same run") {
+    for (std::uint64_t seed = 200; seed < 230; ++seed) {
+      CAPTURE(seed);
+      world drawn(scenario::draw(seed));
+      const outcome first = drawn.run();
+      const script written{drawn.plan(), drawn.decisions()};
+      const auto read = read_script("# a comment\n\n" + to_text(written));
+      REQUIRE(read);
+      CHECK(to_text(*read) == to_text(written));
+      CHECK(read->plan.describe() == written.plan.describe());
+      REQUIRE(read->decisions == written.decisions);
+      world carried_out(read->plan, read->decisions);
+      CHECK(carried_out.run().trace_hash == first.trace_hash);
+    }
+  }
+
+  TEST_CASE("a script that is none is refused, with the line") {
+    const auto why = [](const std::string& text) {
+      const auto read = read_script(text);
+      return read ? std::string() : read.error().what;
+    };
+    CHECK(why("nodes 3\nat 5 crash node=1\n") == "");
+    CHECK(why("nodes 3\n\nnods 3\n") == "line 3: a scenario has no field nods");
+    CHECK(why("nodes -1\n") == "line 1: -1 is no value for nodes");
+    CHECK(why("in_order 2\n") == "line 1: 2 is no value for in_order");
+    CHECK(why("# x\nat soon crash\n").substr(0, 7) == "line 2:");
+    CHECK(why("at 5 explode\n") == "line 1: no such decision: explode");
+    CHECK(why("at 5 crash nod=1\n") == "line 1: a decision has no field nod");
+    CHECK(why("at 5 crash node=256\n") == "line 1: 256 is no value for node");
+    CHECK(why("at 5 crash survive=most\n") == "line 1: most is no value for survive");
+    CHECK(why("at 5 partition links=1>16\n") == "line 1: 1>16 is no value for links");
+    CHECK(why("at 5 invite nodes=1,16\n") == "line 1: 1,16 is no value for nodes");
+    CHECK(why("at 5 change edits=voter:1,voter:2,voter:3,voter:4\n").substr(0, 7) == "line 1:");
+    CHECK(why("at 5 change edits=voter:1:bond\n").substr(0, 7) == "line 1:");
+    CHECK(why("nodes 12\nspares 4\n") == "1 to 15 nodes and spares are possible");
+    CHECK(why("tick 0\n") != "");
+    CHECK(why("keys 0\n") != "");
+  }
+
+  TEST_CASE("the scripts that are kept pass") {
+    const auto folder = std::filesystem::path(__FILE__).parent_path() / "scripts";
+    std::size_t scripts = 0;
+    for (const auto& file : std::filesystem::directory_iterator(folder)) {
+      if (file.path().extension() != ".txt") continue;
+      CAPTURE(file.path().string());
+      std::ifstream in(file.path());
+      const auto read = read_script(std::string(std::istreambuf_iterator<char>(in), {}));
+      REQUIRE_MESSAGE(read, (read ? "" : read.error().what));
+      world kept(read->plan, read->decisions);
+      CHECK_NOTHROW(kept.run());
+      CHECK(kept.decisions().size() > 0);  // else nothing in it applies any more
+      ++scripts;
+    }
+    CHECK(scripts > 0);
   }
 }

@@ -7,13 +7,28 @@
 
 namespace confman::sim {
 
+namespace detail {
+
+// A script may have decisions that its scenario wouldn't draw: nodes that are strangers to others are to be
+// expected then, too.
+inline scenario with_strangers(scenario plan, const std::vector<decision>& decisions) {
+  const bool some = std::any_of(decisions.begin(), decisions.end(), [](const decision& d) {
+    return d.kind == decision_kind::wipe || d.kind == decision_kind::change ||
+           d.kind == decision_kind::invite || d.kind == decision_kind::retire;
+  });
+  if (some) plan.faults |= fault::wipe;
+  return plan;
+}
+
+}  // namespace detail
+
 CONFMAN_DECL world::world(const scenario& plan, bool echo) : world(plan, {}, false, echo) {}
 
 CONFMAN_DECL world::world(const scenario& plan, std::vector<decision> decisions, bool echo)
     : world(plan, std::move(decisions), true, echo) {}
 
 CONFMAN_DECL world::world(const scenario& plan, std::vector<decision>&& decisions, bool replays, bool echo)
-    : shared_(plan, echo),
+    : shared_(detail::with_strangers(plan, decisions), echo),
       dice_(dice(plan.seed).fork(1)),
       clients_(plan.clients),
       replays_(replays),
