@@ -1,4 +1,5 @@
 // The compiled bodies of the simulated world.
+#include "confman/sim/decision.hpp"
 #include "confman/sim/dice.hpp"
 #include "confman/sim/disk.hpp"
 #include "confman/sim/effect_fuse.hpp"
@@ -8,6 +9,7 @@
 #include "confman/sim/node.hpp"
 #include "confman/sim/oracle.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/script.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/timeline.hpp"
 #include "confman/sim/trace.hpp"
@@ -15,6 +17,7 @@
 #include "confman/sim/world.hpp"
 
 #include "confman/sim/impl/clients.ipp"
+#include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/impl/disk.ipp"
 #include "confman/sim/impl/history.ipp"
 #include "confman/sim/impl/members.ipp"
@@ -22,6 +25,7 @@
 #include "confman/sim/impl/node.ipp"
 #include "confman/sim/impl/oracle.ipp"
 #include "confman/sim/impl/scenario.ipp"
+#include "confman/sim/impl/script.ipp"
 #include "confman/sim/impl/trace.ipp"
 #include "confman/sim/impl/trouble.ipp"
 #include "confman/sim/impl/world.ipp"

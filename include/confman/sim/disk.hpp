@@ -101,7 +101,9 @@ class disk {
 
   // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on),
   // frees every lock. Resets neither the fuse nor the counters.
-  CONFMAN_DECL void power_off(survival mode);
+  void power_off(survival mode) { power_off(mode, dice_.next()); }
+  // What remains is drawn from this seed alone.
+  CONFMAN_DECL void power_off(survival mode, std::uint64_t seed);
 
   // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A
   // failed sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on
@@ -115,7 +117,8 @@ class disk {
   // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed:
   // whoever wrote those can know that this place was good. False if there is no such place. Call it while the
   // power is off.
-  CONFMAN_DECL bool rot();
+  bool rot() { return rot(dice_.next()); }
+  CONFMAN_DECL bool rot(std::uint64_t seed);
   // Takes rot() back: the directory was restored from a copy.
   CONFMAN_DECL void restore();
   // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last
@@ -166,7 +169,7 @@ class disk {
   static void reserve(inode& n, std::uint64_t bytes);
   void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
   static void clean(inode& n, bool keep_doomed);
-  void settle(inode& n, survival mode, std::uint64_t keep_per_mille);
+  void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
   static std::string parent(const std::string& path);
 
   dice dice_;

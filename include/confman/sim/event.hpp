@@ -19,17 +19,15 @@ enum class event_kind : std::uint8_t {
   worked,     // ... and the node hears of it
   restart,
   resume,
-  client,   // a client starts something
-  admin,    // the administrator does
-  trouble,  // a fault strikes
-  heal,     // the network heals
+  client,  // a client starts something
+  heal,    // the network heals
 };
 
 struct event {
   event_kind kind = event_kind::tick;
   std::uint8_t node = 0;   // whose; 0: the world's
   std::uint32_t run = 0;   // of which life of the node, where that matters
-  std::uint32_t slot = 0;  // which message or client
+  std::uint32_t slot = 0;  // which message, client or partition
 };
 
 }  // namespace confman::sim

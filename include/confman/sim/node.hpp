@@ -61,8 +61,8 @@ class node final : private group_observer {
   [[nodiscard]] CONFMAN_DECL bool start();
   // The process refuses new work and answers what waits, as a first step of a shutdown.
   CONFMAN_DECL void stop();
-  // The process is gone, and its disk keeps what a loss of power keeps.
-  CONFMAN_DECL void crash(survival mode);
+  // The process is gone, and its disk keeps what a loss of power keeps, see disk::power_off().
+  CONFMAN_DECL void crash(survival mode, std::uint64_t seed);
   // The disk is replaced by an empty one; precondition: !up(). The next start() is that of a directory which
   // has never been used, and with `joins` also of a node that is told nobody's name but of some members to
   // ask.

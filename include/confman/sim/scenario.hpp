@@ -110,6 +110,63 @@ struct scenario {
   [[nodiscard]] CONFMAN_DECL std::string describe() const;
 };
 
+// Calls visit(name, field) for each field of a scenario, in a fixed order: for whoever prints, reads or
+// changes one. Whoever adds a field adds it here.
+template <class Scenario, class Visit>
+void for_each_field(Scenario&& s, Visit&& visit) {
+  visit("seed", s.seed);
+  visit("nodes", s.nodes);
+  visit("tick", s.tick);
+  visit("heartbeat_ticks", s.heartbeat_ticks);
+  visit("election_ticks", s.election_ticks);
+  visit("drift", s.drift);
+  visit("pump_delay", s.pump_delay);
+  visit("max_append_entries", s.max_append_entries);
+  visit("max_append_bytes", s.max_append_bytes);
+  visit("max_window_appends", s.max_window_appends);
+  visit("max_apply_entries", s.max_apply_entries);
+  visit("max_uncommitted_entries", s.max_uncommitted_entries);
+  visit("latency", s.latency);
+  visit("jitter", s.jitter);
+  visit("in_order", s.in_order);
+  visit("encode", s.encode);
+  visit("loss", s.loss);
+  visit("duplication", s.duplication);
+  visit("replay", s.replay);
+  visit("append_time", s.append_time);
+  visit("sync_time", s.sync_time);
+  visit("segment_bytes", s.segment_bytes);
+  visit("recycled_segments", s.recycled_segments);
+  visit("prepare_ahead", s.prepare_ahead);
+  visit("maintain", s.maintain);
+  visit("snapshot_entries", s.snapshot_entries);
+  visit("tail_entries", s.tail_entries);
+  visit("cached_bytes", s.cached_bytes);
+  visit("piece_bytes", s.piece_bytes);
+  visit("piece_window", s.piece_window);
+  visit("transfer_bytes_per_tick", s.transfer_bytes_per_tick);
+  visit("snapshot_sync_bytes", s.snapshot_sync_bytes);
+  visit("round_trips", s.round_trips);
+  visit("spares", s.spares);
+  visit("churn_interval", s.churn_interval);
+  visit("promotion_lag", s.promotion_lag);
+  visit("priority_check_ticks", s.priority_check_ticks);
+  visit("clients", s.clients);
+  visit("keys", s.keys);
+  visit("think_time", s.think_time);
+  visit("burst", s.burst);
+  visit("max_value_bytes", s.max_value_bytes);
+  visit("reads", s.reads);
+  visit("sessions", s.sessions);
+  visit("uploads", s.uploads);
+  visit("session_ttl_ms", s.session_ttl_ms);
+  visit("cancellations", s.cancellations);
+  visit("faults", s.faults);
+  visit("fault_interval", s.fault_interval);
+  visit("down_time", s.down_time);
+  visit("safety", s.safety);
+}
+
 }  // namespace confman::sim
 
 #if !defined(CONFMAN_COMPILED)

@@ -281,18 +281,18 @@ CONFMAN_DECL failure disk::sync(file& f) {
   });
 }
 
-CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_mille) {
+CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own) {
   const auto survives = [&] {
-    return mode == survival::all || (mode == survival::some && dice_.chance(keep_per_mille));
+    return mode == survival::all || (mode == survival::some && own.chance(keep_per_mille));
   };
   const std::uint64_t size = n.size == n.durable_size || survives() ? n.size : n.durable_size;
   // At most one sector was under the head when the power went.
-  const std::size_t torn = mode == survival::some ? dice_.below(2 * n.dirty.size() + 1) : n.dirty.size();
+  const std::size_t torn = mode == survival::some ? own.below(2 * n.dirty.size() + 1) : n.dirty.size();
   for (std::size_t i = 0; i < n.dirty.size(); ++i) {
     if (survives() && i != torn) continue;
     char* const now = n.bytes.data() + n.dirty[i].sector * sector_bytes;
     const char* const old = n.before.data() + i * sector_bytes;
-    const std::size_t cut = i == torn ? dice_.below(sector_bytes) : 0;
+    const std::size_t cut = i == torn ? own.below(sector_bytes) : 0;
     ++(i == torn ? counted_.sectors_torn : counted_.sectors_lost);
     if (n.dirty[i].absent)
       std::memset(now + cut, 0, sector_bytes - cut);
@@ -307,12 +307,13 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
   n.locked = false;
 }
 
-CONFMAN_DECL void disk::power_off(survival mode) {
+CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
+  dice own(seed);
   const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
-  const std::uint64_t keep = dice_.pick<std::uint64_t>(100, 500, 900);
-  for (inode& n : inodes_) settle(n, mode, keep);
+  const std::uint64_t keep = own.pick<std::uint64_t>(100, 500, 900);
+  for (inode& n : inodes_) settle(n, mode, keep, own);
   for (const name_change& change : changes_) {
-    if (mode == survival::all || (mode == survival::some && dice_.chance(keep)))
+    if (mode == survival::all || (mode == survival::some && own.chance(keep)))
       apply(change, durable_names_);
     else
       ++counted_.names_lost;
@@ -329,15 +330,16 @@ CONFMAN_DECL void disk::power_off(survival mode) {
     if (!named[i]) inodes_[i] = inode{};
 }
 
-CONFMAN_DECL bool disk::rot() {
+CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
+  dice own(seed);
   std::vector<std::uint32_t> candidates;
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
   if (candidates.empty() || rotten()) return false;
-  rotten_inode_ = candidates[dice_.below(candidates.size())];
+  rotten_inode_ = candidates[own.below(candidates.size())];
   inode& n = inodes_[rotten_inode_];
-  rotten_offset_ = dice_.below(n.settled);
-  rotten_bit_ = static_cast<char>(1 << dice_.below(8));
+  rotten_offset_ = own.below(n.settled);
+  rotten_bit_ = static_cast<char>(1 << own.below(8));
   n.bytes[rotten_offset_] = static_cast<char>(n.bytes[rotten_offset_] ^ rotten_bit_);
   return true;
 }
@@ -358,7 +360,7 @@ CONFMAN_DECL void disk::copy_durable_to(disk& other) const {
   other.changes_ = changes_;
   other.directories_ = directories_;
   other.powered_ = powered_;
-  other.power_off(survival::none);
+  other.power_off(survival::none, 0);
 }
 
 CONFMAN_DECL void disk::wipe() {

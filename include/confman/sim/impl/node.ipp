@@ -157,7 +157,7 @@ CONFMAN_DECL void node::stop() {
   group_->stop();
 }
 
-CONFMAN_DECL void node::crash(survival mode) {
+CONFMAN_DECL void node::crash(survival mode, std::uint64_t seed) {
   world_.log.note(step::crash, id_, static_cast<std::uint64_t>(mode));
   group_.reset();
   fetches_.clear();
@@ -165,7 +165,7 @@ CONFMAN_DECL void node::crash(survival mode) {
   worker_.reset();
   map_.reset();
   log_.reset();
-  disk_.power_off(mode);
+  disk_.power_off(mode, seed);
   fuse_.reset();
   ++run_;  // what was scheduled for the old process is void
   paused_ = failed_ = pump_scheduled_ = maintenance_scheduled_ = writing_now_ = false;

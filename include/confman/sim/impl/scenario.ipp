@@ -107,58 +107,9 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
 
 CONFMAN_DECL std::string scenario::describe() const {
   std::string text;
-  const auto add = [&text](const char* name, std::uint64_t value) {
+  for_each_field(*this, [&text](const char* name, const auto& value) {
     text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
-  };
-  add("seed", seed);
-  add("nodes", nodes);
-  add("heartbeat_ticks", heartbeat_ticks);
-  add("election_ticks", election_ticks);
-  add("drift", drift);
-  add("pump_delay", pump_delay);
-  add("max_append_entries", max_append_entries);
-  add("max_append_bytes", max_append_bytes);
-  add("max_window_appends", max_window_appends);
-  add("max_apply_entries", max_apply_entries);
-  add("max_uncommitted_entries", max_uncommitted_entries);
-  add("latency", latency);
-  add("jitter", jitter);
-  add("in_order", in_order);
-  add("encode", encode);
-  add("loss", loss);
-  add("duplication", duplication);
-  add("replay", replay);
-  add("append_time", append_time);
-  add("sync_time", sync_time);
-  add("segment_bytes", segment_bytes);
-  add("recycled_segments", recycled_segments);
-  add("prepare_ahead", prepare_ahead);
-  add("maintain", maintain);
-  add("snapshot_entries", snapshot_entries);
-  add("tail_entries", tail_entries);
-  add("cached_bytes", cached_bytes);
-  add("piece_bytes", piece_bytes);
-  add("piece_window", piece_window);
-  add("transfer_bytes_per_tick", transfer_bytes_per_tick);
-  add("snapshot_sync_bytes", snapshot_sync_bytes);
-  add("spares", spares);
-  add("churn_interval", churn_interval);
-  add("promotion_lag", promotion_lag);
-  add("priority_check_ticks", priority_check_ticks);
-  add("clients", clients);
-  add("keys", keys);
-  add("think_time", think_time);
-  add("burst", burst);
-  add("max_value_bytes", max_value_bytes);
-  add("reads", reads);
-  add("sessions", sessions);
-  add("uploads", uploads);
-  add("session_ttl_ms", session_ttl_ms);
-  add("cancellations", cancellations);
-  add("faults", faults);
-  add("fault_interval", fault_interval);
-  add("down_time", down_time);
-  add("safety", safety);
+  });
   return text;
 }
 
