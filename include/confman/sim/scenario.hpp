@@ -28,7 +28,9 @@ struct fault {
   static constexpr set clock_jump = 1 << 11;   // a node's clock jumps ahead
   static constexpr set rot = 1 << 12;          // a crashed node's disk turns a bit of what it holds
   static constexpr set wipe = 1 << 13;         // a crashed member comes back under its id with an empty disk
-  static constexpr unsigned kinds = 14;
+  static constexpr set bad_disk = 1 << 14;     // reads, writes or syncs of a disk fail for a while
+  static constexpr set full_disk = 1 << 15;    // a disk has no room for a while
+  static constexpr unsigned kinds = 16;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing

@@ -76,6 +76,17 @@ CONFMAN_DECL void world::strike(fault::set one) {
       victim.platter().fail_after(calls);
       return shared_.log.note(step::disk_error, victim.id(), calls);
     }
+    case fault::bad_disk: {
+      const auto kind = dice_.pick(disk::call::read, disk::call::write, disk::call::sync);
+      const std::uint64_t calls = dice_.skewed(1, 20);
+      victim.platter().fail_calls(kind, calls);
+      return shared_.log.note(step::disk_error, victim.id(), calls);
+    }
+    case fault::full_disk: {
+      const std::uint64_t refusals = dice_.skewed(1, 30);
+      victim.platter().fill_up(refusals);
+      return shared_.log.note(step::disk_error, victim.id(), refusals);
+    }
     case fault::stop:
       if (!victim.up() || victim.paused()) return;
       shared_.counts.add(counted::stops);
