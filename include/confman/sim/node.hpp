@@ -85,6 +85,8 @@ class node final : private group_observer {
   [[nodiscard]] effect_fuse& fuse() noexcept { return fuse_; }
   [[nodiscard]] disk& platter() noexcept { return disk_; }
   void stall_until(micros when) noexcept { stalled_until_ = when; }
+  // Its clock stands still for so many ticks, as after a jump back.
+  void freeze_clock(std::uint64_t ticks) noexcept { frozen_ticks_ = ticks; }
   void pause() noexcept { paused_ = true; }
   // What waited for the process to go on, in order.
   [[nodiscard]] std::vector<event> resume() {
@@ -207,6 +209,7 @@ class node final : private group_observer {
   bool pump_scheduled_ = false;
   bool maintenance_scheduled_ = false;
   micros stalled_until_ = 0;
+  std::uint64_t frozen_ticks_ = 0;
   std::uint64_t errors_before_ = 0;  // of the disk, when this process began
   std::vector<event> backlog_;
   write_batch writing_;

@@ -22,15 +22,16 @@ struct fault {
   static constexpr set disk_error = 1 << 6;      // a call to a disk fails
   static constexpr set partition =
       1 << 7;  // links are cut: in two parts, one way, one node, a bridge, a ring
-  static constexpr set leader_cut = 1 << 8;    // a leader reaches only some followers, and then crashes
-  static constexpr set leader_crash = 1 << 9;  // leaders crash within a few effects after their election
-  static constexpr set stop = 1 << 10;         // a process stops in an orderly way, and is started again
-  static constexpr set clock_jump = 1 << 11;   // a node's clock jumps ahead
-  static constexpr set rot = 1 << 12;          // a crashed node's disk turns a bit of what it holds
-  static constexpr set wipe = 1 << 13;         // a crashed member comes back under its id with an empty disk
-  static constexpr set bad_disk = 1 << 14;     // reads, writes or syncs of a disk fail for a while
-  static constexpr set full_disk = 1 << 15;    // a disk has no room for a while
-  static constexpr unsigned kinds = 16;
+  static constexpr set leader_cut = 1 << 8;     // a leader reaches only some followers, and then crashes
+  static constexpr set leader_crash = 1 << 9;   // leaders crash within a few effects after their election
+  static constexpr set stop = 1 << 10;          // a process stops in an orderly way, and is started again
+  static constexpr set clock_jump = 1 << 11;    // a node's clock jumps ahead
+  static constexpr set rot = 1 << 12;           // a crashed node's disk turns a bit of what it holds
+  static constexpr set wipe = 1 << 13;          // a crashed member comes back under its id with an empty disk
+  static constexpr set bad_disk = 1 << 14;      // reads, writes or syncs of a disk fail for a while
+  static constexpr set full_disk = 1 << 15;     // a disk has no room for a while
+  static constexpr set frozen_clock = 1 << 16;  // a node's clock stands still, or jumps back
+  static constexpr unsigned kinds = 17;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing

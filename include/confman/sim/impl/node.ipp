@@ -169,7 +169,7 @@ CONFMAN_DECL void node::crash(survival mode) {
   fuse_.reset();
   ++run_;  // what was scheduled for the old process is void
   paused_ = failed_ = pump_scheduled_ = maintenance_scheduled_ = writing_now_ = false;
-  stalled_until_ = 0;
+  stalled_until_ = frozen_ticks_ = 0;
   backlog_.clear();
   writing_ = {};
   write_failure_ = {};
@@ -181,6 +181,10 @@ CONFMAN_DECL void node::schedule(event_kind kind, micros delay) {
 
 CONFMAN_DECL void node::tick() {
   schedule(event_kind::tick, tick_length_);
+  if (frozen_ticks_ != 0) {
+    --frozen_ticks_;
+    return;
+  }
   group_->tick();
   after_input();
 }

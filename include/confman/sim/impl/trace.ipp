@@ -22,7 +22,7 @@ inline constexpr step_words words_of_step[] = {
     {"recovered", "term", "vote", "last"},
     {"crash", "survival", nullptr, nullptr},
     {"stop", nullptr, nullptr, nullptr},
-    {"clock jumps", "ticks", nullptr, nullptr},
+    {"clock jumps", "ticks", "or_frozen_for", nullptr},
     {"disk rots", nullptr, nullptr, nullptr},
     {"pause", "until_us", nullptr, nullptr},
     {"resume", nullptr, nullptr, nullptr},

@@ -76,6 +76,13 @@ CONFMAN_DECL void world::strike(fault::set one) {
       victim.platter().fail_after(calls);
       return shared_.log.note(step::disk_error, victim.id(), calls);
     }
+    case fault::frozen_clock: {
+      if (!victim.up() || victim.paused()) return;
+      const std::uint64_t ticks = dice_.skewed(1, 10 * plan.election_ticks);
+      shared_.counts.add(counted::frozen_clocks);
+      victim.freeze_clock(ticks);
+      return shared_.log.note(step::clock_jump, victim.id(), 0, ticks);
+    }
     case fault::bad_disk: {
       const auto kind = dice_.pick(disk::call::read, disk::call::write, disk::call::sync);
       const std::uint64_t calls = dice_.skewed(1, 20);

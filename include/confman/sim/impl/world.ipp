@@ -142,6 +142,7 @@ CONFMAN_DECL void world::heal(node& n) {
   n.fuse().disarm();
   n.platter().stop_failing();
   n.stall_until(0);
+  n.freeze_clock(0);
   if (!n.up()) n.platter().restore();
   resume(n);
   restart(n);
