@@ -50,10 +50,9 @@ CONFMAN_DECL void world::strike(fault::set one) {
       if (!victim.up()) return;
       shared_.counts.add(counted::crashes);
       return crash(victim);
-    case fault::effect_crash: {
+    case fault::effect_crash:
       if (!victim.up()) return;
       return cut_power(victim, 0, 60);
-    }
     case fault::power_loss:
       return power_loss();
     case fault::pause: {
