@@ -24,7 +24,10 @@ class network {
   static constexpr std::size_t max_nodes = 16;  // ids 1 to 15
 
   network(const scenario& plan, timeline<event>& time, statistics& counts)
-      : plan_(plan), time_(time), counts_(counts), dice_(dice(plan.seed).fork(2)) {}
+      : plan_(plan), time_(time), counts_(counts) {
+    const dice all = dice(plan.seed).fork(2);
+    for (std::size_t i = 0; i < max_nodes * max_nodes; ++i) dice_.push_back(dice(all).fork(i));
+  }
   network(const network&) = delete;
   network& operator=(const network&) = delete;
 
@@ -50,6 +53,9 @@ class network {
 
   CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
+  [[nodiscard]] dice& link(node_id from, node_id to) noexcept {
+    return dice_[from.value() * max_nodes + to.value()];
+  }
   static constexpr std::size_t kept_answers = 64;
   struct old_message {
     in_flight m;
@@ -60,7 +66,7 @@ class network {
   const scenario& plan_;
   timeline<event>& time_;
   statistics& counts_;
-  dice dice_;
+  std::vector<dice> dice_;  // one per link, so that more or less traffic on one changes nothing on another
   bool calm_ = false;
   std::array<std::array<bool, max_nodes>, max_nodes> cut_{};
   std::array<std::array<micros, max_nodes>, max_nodes> last_arrival_{};

@@ -53,6 +53,7 @@ class world {
     unsigned attempts = 0;
   };
   struct client {
+    dice own{0};                // what it draws changes nothing for the others
     std::uint32_t open = 0;     // calls under way
     std::uint64_t token = 0;    // the newest index it was told
     std::uint64_t session = 0;  // 0: none
@@ -76,9 +77,9 @@ class world {
   void send_again(std::uint32_t who);
   void upload(std::uint32_t who, node& at, std::uint32_t key);
   void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
-  void cancel_one();
+  void cancel_one(dice& own);
   void lose_calls(const node& n);
-  [[nodiscard]] node* pick_running();
+  [[nodiscard]] node* pick_running(dice& own);
 
   // trouble
   void trouble();

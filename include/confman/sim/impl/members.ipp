@@ -92,7 +92,7 @@ CONFMAN_DECL void world::admin_turn() {
   if (!troubled_) return;
   shared_.time.schedule(dice_.skewed(1, 4 * shared_.plan.churn_interval), {event_kind::admin, 0, 0, 0});
   node* at = dice_.chance(850) ? leader() : nullptr;
-  if (!at || at->paused() || at->dead()) at = pick_running();
+  if (!at || at->paused() || at->dead()) at = pick_running(dice_);
   if (!at || dice_.chance(250)) return retire();
   if (dice_.chance(250) && invite(at->core().members())) return;
   change_call& call = new_change(*at);

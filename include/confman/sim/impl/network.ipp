@@ -12,7 +12,7 @@ namespace confman::sim {
 CONFMAN_DECL micros network::draw_delay(node_id from, node_id to) {
   const micros jitter = calm_ ? std::min<micros>(plan_.jitter, 2000) : plan_.jitter;
   const micros latency = calm_ ? std::min<micros>(plan_.latency, 2000) : plan_.latency;
-  micros delay = latency + dice_.below(jitter + 1);
+  micros delay = latency + link(from, to).below(jitter + 1);
   if (!plan_.in_order && !calm_) return delay;
   micros& last = last_arrival_[from.value()][to.value()];
   const micros arrival = std::max(time_.now() + delay, last);
@@ -36,10 +36,11 @@ CONFMAN_DECL void network::post(in_flight&& m, node_id from, node_id to, micros 
 
 CONFMAN_DECL void network::haunt(node_id to) {
   if (calm_ || plan_.replay == 0) return;
+  dice& own = link(node_id{}, to);
   for (const old_message& old : answers_) {
-    if (old.to != to || dice_.coin()) continue;
+    if (old.to != to || own.coin()) continue;
     counts_.add(counted::replays);
-    post(in_flight(old.m), old.from, to, dice_.skewed(0, plan_.election_timeout()));
+    post(in_flight(old.m), old.from, to, own.skewed(0, plan_.election_timeout()));
   }
 }
 
@@ -48,7 +49,8 @@ CONFMAN_DECL void network::send(message&& m) {
   const node_id from = m.from;
   const node_id to = m.to;
   if (!connected(from, to)) return counts_.add(counted::cut_messages);
-  if (!calm_ && dice_.chance(plan_.loss)) return counts_.add(counted::lost_messages);
+  dice& own = link(from, to);
+  if (!calm_ && own.chance(plan_.loss)) return counts_.add(counted::lost_messages);
   const bool answer = m.body.index() == type_of<append_ok> || m.body.index() == type_of<vote_response> ||
                       m.body.index() == type_of<read_index_response>;
   in_flight travelling;
@@ -63,19 +65,19 @@ CONFMAN_DECL void network::send(message&& m) {
   if (!calm_ && plan_.replay != 0) {
     if (old_.size() < 16)
       old_.push_back({travelling, from, to});
-    else if (dice_.chance(50))
-      old_[dice_.below(old_.size())] = {travelling, from, to};
+    else if (own.chance(50))
+      old_[own.below(old_.size())] = {travelling, from, to};
     if (answer && answers_.size() < kept_answers)
       answers_.push_back({travelling, from, to});
-    else if (answer && dice_.chance(300))
-      answers_[dice_.below(answers_.size())] = {travelling, from, to};
-    if (dice_.chance(plan_.replay)) {
-      const old_message& again = old_[dice_.below(old_.size())];
+    else if (answer && own.chance(300))
+      answers_[own.below(answers_.size())] = {travelling, from, to};
+    if (own.chance(plan_.replay)) {
+      const old_message& again = old_[own.below(old_.size())];
       counts_.add(counted::replays);
-      post(in_flight(again.m), again.from, again.to, dice_.skewed(0, 10 * plan_.election_timeout()));
+      post(in_flight(again.m), again.from, again.to, own.skewed(0, 10 * plan_.election_timeout()));
     }
   }
-  if (!calm_ && dice_.chance(plan_.duplication)) {
+  if (!calm_ && own.chance(plan_.duplication)) {
     counts_.add(counted::duplicates);
     post(in_flight(travelling), from, to, draw_delay(from, to));
   }

@@ -14,6 +14,8 @@ CONFMAN_DECL world::world(const scenario& plan, bool echo)
       led_(plan.nodes + plan.spares + 1),
       in_use_(plan.nodes + plan.spares + 1),
       removed_(plan.nodes + plan.spares + 1) {
+  const dice all = dice(plan.seed).fork(3);
+  for (std::size_t i = 0; i < clients_.size(); ++i) clients_[i].own = dice(all).fork(i);
   for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i)
     nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
 }
