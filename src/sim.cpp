@@ -12,6 +12,7 @@
 #include "confman/sim/timeline.hpp"
 #include "confman/sim/trace.hpp"
 #include "confman/sim/violation.hpp"
+#include "confman/sim/watchers.hpp"
 #include "confman/sim/world.hpp"
 
 #include "confman/sim/impl/clients.ipp"
@@ -24,4 +25,5 @@
 #include "confman/sim/impl/scenario.ipp"
 #include "confman/sim/impl/trace.ipp"
 #include "confman/sim/impl/trouble.ipp"
+#include "confman/sim/impl/watchers.ipp"
 #include "confman/sim/impl/world.ipp"

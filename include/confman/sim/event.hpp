@@ -23,6 +23,8 @@ enum class event_kind : std::uint8_t {
   admin,    // the administrator does
   trouble,  // a fault strikes
   heal,     // the network heals
+  watcher,  // a watcher begins or ends a watch
+  watched,  // ... and takes what it was told of
 };
 
 struct event {

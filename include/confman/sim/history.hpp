@@ -47,6 +47,15 @@ class history {
   history(const history&) = delete;
   history& operator=(const history&) = delete;
 
+  // What a command changed: what it wrote, or what there was before it was erased.
+  struct key_change {
+    std::uint64_t index = 0;
+    term_t term;
+    std::uint32_t key = 0;
+    bool exists = false;
+    call_id by = 0;  // whose value it is
+  };
+
   // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
   [[nodiscard]] static std::int64_t stamp(call_id id) noexcept {
     return static_cast<std::int64_t>(id) * 1000;
@@ -81,6 +90,8 @@ class history {
   // The place that a linearizable call beginning now must not come before.
   [[nodiscard]] std::uint64_t floor() const noexcept { return floor_; }
   [[nodiscard]] std::uint64_t applied() const noexcept { return applied_.size() - 1; }
+  // Everything that was changed, in order.
+  [[nodiscard]] const std::vector<key_change>& changes() const noexcept { return changes_; }
 
  private:
   enum class status : std::uint8_t { open, done, refused, unknown };
@@ -122,6 +133,7 @@ class history {
   std::deque<call> calls_;
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
+  std::vector<key_change> changes_;
   std::uint64_t floor_ = 0;
 };
 

@@ -115,6 +115,7 @@ class node final : private group_observer {
   // Precondition: up().
   [[nodiscard]] const raft_core& core() const noexcept { return group_->core(); }
   [[nodiscard]] const map_state& map() const noexcept { return *map_; }
+  [[nodiscard]] watch_hub& watches() noexcept { return map_->watches(); }
   [[nodiscard]] tick_count now() const noexcept { return group_->now(); }
   [[nodiscard]] bool leads() const noexcept { return up() && core().role() == role::leader; }
   // Which directory it runs on, or would.

@@ -97,6 +97,15 @@ struct scenario {
   std::uint64_t session_ttl_ms = 1000;  // of log time, in which each call takes a millisecond
   unsigned cancellations = 20;          // of 1,000 times a client looks up
 
+  // the watchers
+  unsigned watchers = 0;
+  micros watch_interval = 1'000'000;  // until a watcher looks whether to go elsewhere, on average
+  micros watch_delay = 10'000;        // from a notification until it takes, at most
+  std::size_t watch_buffer_changes = 4096;
+  std::size_t watch_buffer_bytes = std::size_t{4} << 20;
+  std::size_t watch_history_changes = 8192;
+  std::size_t watch_history_bytes = std::size_t{16} << 20;
+
   // the trouble
   fault::set faults = 0;
   micros fault_interval = 500'000;

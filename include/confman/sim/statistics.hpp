@@ -93,6 +93,13 @@ enum class counted : std::uint8_t {
   sessions_expired,
   uploads,
   uploads_expired,
+  watches,
+  watched_changes,
+  watches_resumed,
+  watches_ahead,
+  watches_compacted,
+  watches_lagged,
+  watches_stopped,
   count_,
 };
 
@@ -182,6 +189,13 @@ inline constexpr const char* names_of_counted[] = {
     "sessions_expired",
     "uploads",
     "uploads_expired",
+    "watches",
+    "watched_changes",
+    "watches_resumed",
+    "watches_ahead",
+    "watches_compacted",
+    "watches_lagged",
+    "watches_stopped",
 };
 
 static_assert(std::size(names_of_counted) == static_cast<std::size_t>(counted::count_));

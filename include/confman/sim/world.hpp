@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "confman/sim/node.hpp"
+#include "confman/sim/watchers.hpp"
 
 namespace confman::sim {
 
@@ -127,6 +128,7 @@ class world {
   dice dice_;
   std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
   std::vector<client> clients_;
+  watchers watchers_{shared_, nodes_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;

@@ -97,10 +97,11 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     done.code = errc::upload_expired;
   else if (command.kind == command_kind::compare_exchange && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
-  else if (command.kind != command_kind::erase)
-    key.push_back({index, true, done.by});
-  else if (done.previous != 0)
-    key.push_back({index, false, done.by});
+  else if (command.kind != command_kind::erase || done.previous != 0) {
+    const bool exists = command.kind != command_kind::erase;
+    changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
+    key.push_back({index, exists, done.by});
+  }
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone

@@ -102,7 +102,7 @@ CONFMAN_DECL bool node::start() {
                         " can't open its log after a loss of power: " + opened.error().what);
   }
   log_.emplace(std::move(*opened));
-  map_.emplace(history_limits{});
+  map_.emplace(history_limits{world_.plan.watch_history_changes, world_.plan.watch_history_bytes});
   std::optional<snapshot_file> newest;
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
@@ -155,6 +155,7 @@ CONFMAN_DECL void node::wipe(bool joins) {
 CONFMAN_DECL void node::stop() {
   world_.log.note(step::stopped, id_);
   group_->stop();
+  map_->watches().close();
 }
 
 CONFMAN_DECL void node::crash(survival mode) {

@@ -81,6 +81,16 @@ inline void draw_clients(scenario& s, dice& d) {
   s.cancellations = static_cast<unsigned>(d.pick(0, 20, 100));
 }
 
+inline void draw_watchers(scenario& s, dice& d) {
+  s.watchers = static_cast<unsigned>(d.pick(0, 1, 2, 4));
+  s.watch_interval = s.election_timeout() * d.pick<micros>(1, 4, 10);
+  s.watch_delay = s.election_timeout() * d.pick<micros>(1, 10, 100) / 10;
+  s.watch_buffer_changes = d.pick<std::size_t>(1, 2, 8, 4096);
+  if (d.chance(200)) s.watch_buffer_bytes = d.pick<std::size_t>(1, 1000);
+  s.watch_history_changes = d.pick<std::size_t>(0, 1, 10, 8192);
+  if (d.chance(200)) s.watch_history_bytes = d.pick<std::size_t>(1, 1000);
+}
+
 }  // namespace detail
 
 CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
@@ -102,6 +112,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   s.safety = timeout * d.between(20, 100);
   detail::draw_snapshots(s, d);
   detail::draw_members(s, d);
+  detail::draw_watchers(s, d);
   return s;
 }
 
@@ -155,6 +166,13 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("uploads", uploads);
   add("session_ttl_ms", session_ttl_ms);
   add("cancellations", cancellations);
+  add("watchers", watchers);
+  add("watch_interval", watch_interval);
+  add("watch_delay", watch_delay);
+  add("watch_buffer_changes", watch_buffer_changes);
+  add("watch_buffer_bytes", watch_buffer_bytes);
+  add("watch_history_changes", watch_history_changes);
+  add("watch_history_bytes", watch_history_bytes);
   add("faults", faults);
   add("fault_interval", fault_interval);
   add("down_time", down_time);

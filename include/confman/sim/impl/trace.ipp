@@ -56,6 +56,8 @@ inline constexpr step_words words_of_step[] = {
     {"event", "error", nullptr, nullptr},
     {"disk wiped", "bound", nullptr, nullptr},
     {"refused", "by", nullptr, nullptr},
+    {"watch begins", "watcher", "after", "error"},
+    {"watch gives", "watcher", "through", "count_and_error"},
 };
 
 inline constexpr const char* names_of_messages[] = {

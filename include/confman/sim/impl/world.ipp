@@ -33,6 +33,7 @@ CONFMAN_DECL outcome world::run() {
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
+  watchers_.start();
   if (plan.faults != 0)
     shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
   if (plan.churn_interval != 0)
@@ -77,6 +78,8 @@ CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
     case event_kind::client:
       return client_turn(e.slot);
+    case event_kind::watcher:
+      return watchers_.turn(e.slot);
     case event_kind::admin:
       return admin_turn();
     case event_kind::trouble:
@@ -108,6 +111,8 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       return n.tick();
     case event_kind::pump:
       return n.pump();
+    case event_kind::watched:
+      return watchers_.look(e.slot);
     case event_kind::deliver: {
       result<message> m = shared_.net.take(e.slot);
       if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
@@ -342,6 +347,7 @@ CONFMAN_DECL void world::converge() {
   for (const auto& n : nodes_)
     if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
+  watchers_.finish();
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 
