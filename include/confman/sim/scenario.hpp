@@ -59,7 +59,11 @@ struct scenario {
   bool encode = true;    // messages travel as bytes, through the real codec
   unsigned loss = 0;
   unsigned duplication = 0;
-  unsigned replay = 0;  // an old message is delivered again, up to many election timeouts later
+  unsigned replay = 0;      // an old message is delivered again, up to many election timeouts later
+  unsigned flips = 0;       // with encode: a bit of a frame turns, which its reader must notice
+  unsigned cut_frames = 0;  // ... the connection breaks in the middle of a frame
+  unsigned storms = 0;      // of 1,000 messages of a link, how many are followed by a storm of reconnects
+  unsigned spikes = 0;      // ... by a time in which nothing arrives
 
   // the disks
   micros append_time = 50;

@@ -35,6 +35,13 @@ inline void draw_network(scenario& s, dice& d) {
   if (d.chance(400)) s.replay = static_cast<unsigned>(d.pick(2, 10, 50));
 }
 
+inline void draw_links(scenario& s, dice& d) {
+  if (d.chance(500)) s.flips = d.pick<unsigned>(1, 5, 20);
+  if (d.chance(500)) s.cut_frames = d.pick<unsigned>(1, 5, 20);
+  if (d.chance(300)) s.storms = d.pick<unsigned>(1, 5);
+  if (d.chance(300)) s.spikes = d.pick<unsigned>(1, 5);
+}
+
 inline void draw_disks(scenario& s, dice& d) {
   s.append_time = d.pick<micros>(10, 50, 500);
   s.sync_time = d.pick<micros>(100, 500, 3000, 20'000);
@@ -113,6 +120,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   detail::draw_snapshots(s, d);
   detail::draw_members(s, d);
   detail::draw_watchers(s, d);
+  detail::draw_links(s, d);
   return s;
 }
 
@@ -139,6 +147,10 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("loss", loss);
   add("duplication", duplication);
   add("replay", replay);
+  add("flips", flips);
+  add("cut_frames", cut_frames);
+  add("storms", storms);
+  add("spikes", spikes);
   add("append_time", append_time);
   add("sync_time", sync_time);
   add("segment_bytes", segment_bytes);

@@ -114,11 +114,12 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
     case event_kind::watched:
       return watchers_.look(e.slot);
     case event_kind::deliver: {
-      result<message> m = shared_.net.take(e.slot);
-      if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
+      std::optional<result<message>> m = shared_.net.take(e.slot);
+      if (!m) return;
+      if (!*m) shared_.log.fail(invariant::harness, "the codec and a message: " + m->error().what);
       const node_id from(e.run);
       if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
-      return n.receive(std::move(*m));
+      return n.receive(std::move(**m));
     }
     default:
       return n.disk_event(e.kind);
