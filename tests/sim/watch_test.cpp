@@ -46,7 +46,7 @@ struct watched {
     command.kind = erase ? confman::command_kind::erase : confman::command_kind::put;
     command.key = name;
     command.value = value;
-    command.timestamp = history::stamp(call);
+    command.timestamp = calls.stamp(call, one);
     const confman::entry e{
         term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
     calls.on_applied(one, e, map.apply(e));

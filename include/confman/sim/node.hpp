@@ -20,6 +20,7 @@
 #include "confman/sim/network.hpp"
 #include "confman/sim/oracle.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/settings.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/timeline.hpp"
 #include "confman/sim/trace.hpp"
@@ -112,6 +113,9 @@ class node final : private group_observer {
   [[nodiscard]] bool dead() const noexcept { return fuse_.blown() || failed_; }
   [[nodiscard]] std::uint32_t run() const noexcept { return run_; }
   [[nodiscard]] micros tick_length() const noexcept { return tick_length_; }
+  // The scenario as this node sees it.
+  [[nodiscard]] const scenario& settings() const noexcept { return settings_; }
+  [[nodiscard]] bool slow() const noexcept { return slow_; }
   // Precondition: up().
   [[nodiscard]] const raft_core& core() const noexcept { return group_->core(); }
   [[nodiscard]] const map_state& map() const noexcept { return *map_; }
@@ -190,6 +194,7 @@ class node final : private group_observer {
   void check_round_trip(const map_capture& state);
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
+  void choose_settings();
   void schedule(event_kind kind, micros delay);
   void disk_failed(const failure& f);
   void check_shadow();
@@ -204,6 +209,9 @@ class node final : private group_observer {
   effect_fuse fuse_;
   disk disk_;
   micros tick_length_;
+  dice settings_dice_;
+  bool slow_;
+  scenario settings_;
   std::uint32_t run_ = 0;  // counts the processes
   bool paused_ = false;
   bool failed_ = false;

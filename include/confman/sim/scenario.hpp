@@ -52,6 +52,11 @@ struct scenario {
   std::size_t max_apply_entries = 4096;
   std::size_t max_uncommitted_entries = 1 << 16;
 
+  bool mixed = false;       // each node draws limits of its own, see draw_settings()
+  unsigned slow_nodes = 0;  // of 1,000 nodes, how many are ten times slower
+  std::uint64_t skew_ms =
+      0;  // the clocks of authors, as their commands' time stamps say, are up to so far off
+
   // the network
   micros latency = 500;
   micros jitter = 500;

@@ -12,6 +12,7 @@ enum class counted : std::uint8_t {
   events,
   virtual_ms,
   nodes,
+  slow_nodes,
   // faults
   crashes,
   effect_crashes,
@@ -116,6 +117,7 @@ inline constexpr const char* names_of_counted[] = {
     "events",
     "virtual_ms",
     "nodes",
+    "slow_nodes",
     "crashes",
     "effect_crashes",
     "recovery_crashes",

@@ -56,7 +56,7 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   const std::uint64_t index = e.index.value();
   const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
-    const auto id = static_cast<call_id>(command->timestamp / 1000);
+    const call_id id = call_of(command->timestamp);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];

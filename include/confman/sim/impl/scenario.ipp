@@ -42,6 +42,12 @@ inline void draw_links(scenario& s, dice& d) {
   if (d.chance(300)) s.spikes = d.pick<unsigned>(1, 5);
 }
 
+inline void draw_differences(scenario& s, dice& d) {
+  s.mixed = d.chance(250);
+  if (d.chance(300)) s.slow_nodes = 300;
+  if (d.chance(500)) s.skew_ms = d.pick<std::uint64_t>(100, 100'000, 100'000'000, 1'000'000'000'000);
+}
+
 inline void draw_disks(scenario& s, dice& d) {
   s.append_time = d.pick<micros>(10, 50, 500);
   s.sync_time = d.pick<micros>(100, 500, 3000, 20'000);
@@ -121,6 +127,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   detail::draw_members(s, d);
   detail::draw_watchers(s, d);
   detail::draw_links(s, d);
+  detail::draw_differences(s, d);
   return s;
 }
 
@@ -140,6 +147,9 @@ CONFMAN_DECL std::string scenario::describe() const {
   add("max_window_appends", max_window_appends);
   add("max_apply_entries", max_apply_entries);
   add("max_uncommitted_entries", max_uncommitted_entries);
+  add("mixed", mixed);
+  add("slow_nodes", slow_nodes);
+  add("skew_ms", skew_ms);
   add("latency", latency);
   add("jitter", jitter);
   add("in_order", in_order);

@@ -28,6 +28,7 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  for (const auto& n : nodes_) shared_.counts.add(counted::slow_nodes, n->slow() ? 1 : 0);
   for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
@@ -247,8 +248,8 @@ CONFMAN_DECL void world::check_liveness() {
   const micros timeout = shared_.plan.election_timeout();
   // With a narrow window a follower far behind needs a round trip per entry before it can help to commit, and
   // more clients than that have no right to be served.
-  const std::size_t per_append = shared_.plan.max_append_bytes < 2000 ? 1 : shared_.plan.max_append_entries;
-  const bool narrow = per_append * shared_.plan.max_window_appends < 64;
+  const bool narrow =
+      std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return is_narrow(n->settings()); });
   const micros patience = (narrow ? 200 : 20) * timeout;
   if (narrow) clients_active_ = false;
   const auto leads = [this] {
