@@ -195,6 +195,7 @@ class node final : private group_observer {
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
   void choose_settings();
+  void note_arrived(version snapshot);
   void schedule(event_kind kind, micros delay);
   void disk_failed(const failure& f);
   void check_shadow();

@@ -215,6 +215,8 @@ CONFMAN_DECL void node::receive(message&& m) {
   const node_id from = m.from;
   const std::size_t type = m.body.index();
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
+  if (const auto* piece = std::get_if<snapshot_piece>(&m.body); piece && piece->at.index <= core().commit())
+    world_.counts.add(counted::late_pieces);
   const std::error_code error = group_->receive(std::move(m));
   // Who was removed or has lost its disk isn't listened to.
   const bool stranger = (error == errc::unknown_peer || error == errc::wrong_incarnation) &&
@@ -414,9 +416,19 @@ CONFMAN_DECL void node::finish_job() {
                     outcome ? outcome->written.next : 0,
                     outcome ? 0 : static_cast<std::uint64_t>(outcome.error().code.value()));
     world_.counts.add(counted::snapshot_pieces);
+    if (outcome && outcome->loaded) note_arrived(outcome->loaded->meta.at);
     group_->snapshot_received(receive.piece.from, std::move(*receive.outcome));
   }
   after_input();
+}
+
+// What installing it must get right: it may come too late, or find another history at its place.
+CONFMAN_DECL void node::note_arrived(version snapshot) {
+  const log_view& log = core().log();
+  if (snapshot.index <= core().commit())
+    world_.counts.add(counted::late_snapshots);
+  else if (snapshot.index <= log.last_index() && log.term_at(snapshot.index) != snapshot.term)
+    world_.counts.add(counted::conflicting_snapshots);
 }
 
 CONFMAN_DECL void node::on_applied(const entry& e, const apply_result& result) {
