@@ -48,6 +48,20 @@ inline void draw_differences(scenario& s, dice& d) {
   if (d.chance(500)) s.skew_ms = d.pick<std::uint64_t>(100, 100'000, 100'000'000, 1'000'000'000'000);
 }
 
+// Leaders that are cut off with many writes, while the others snapshot whatever they commit: who comes back
+// with a suffix of its own is sent a snapshot at an index in it.
+inline void draw_divergence(scenario& s, dice& d) {
+  if (!d.chance(80)) return;
+  s.faults |= fault::leader_cut;
+  s.snapshot_entries = d.between(1, 5);
+  s.tail_entries = 0;
+  s.burst = 16;
+  s.reads = 100;
+  s.think_time = 20'000 * s.clients;
+  s.max_uncommitted_entries = 1 << 16;
+  s.mixed = false;
+}
+
 inline void draw_disks(scenario& s, dice& d) {
   s.append_time = d.pick<micros>(10, 50, 500);
   s.sync_time = d.pick<micros>(100, 500, 3000, 20'000);
@@ -128,6 +142,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   detail::draw_watchers(s, d);
   detail::draw_links(s, d);
   detail::draw_differences(s, d);
+  detail::draw_divergence(s, d);
   return s;
 }
 
