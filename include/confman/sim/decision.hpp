@@ -25,6 +25,9 @@ enum class decision_kind : std::uint8_t {
   rot,             // the disk of a node that is down turns a bit of what it holds
   wipe,            // the disk of a node that is down is replaced by an empty one
   partition,       // links are cut, in place of those that were cut before
+  bad_disk,        // the next calls of one kind to a disk fail
+  full_disk,       // a disk has no room for a while
+  frozen_clock,    // a node's clock stands still
   // the administrator
   change,    // members are added, removed, promoted, demoted or get another priority
   transfer,  // leadership is handed over
@@ -34,7 +37,7 @@ enum class decision_kind : std::uint8_t {
   // the end
   quorum,  // which nodes are healed when trouble ends; all of them without this decision
 };
-inline constexpr unsigned decision_kinds = 18;
+inline constexpr unsigned decision_kinds = 21;
 
 // A set of nodes: bit i stands for the node with id i.
 using node_set = std::uint16_t;
@@ -62,14 +65,16 @@ struct member_edit {
 struct decision {
   micros at = 0;  // virtual time; before everything else that happens in this microsecond
   decision_kind kind = decision_kind::crash;
-  std::uint8_t node = 0;               // whom it strikes, or who is asked; 0: nobody in particular
-  std::uint8_t target = 0;             // transfer: to whom; 0: whoever is best
-  survival survive = survival::some;   // what the loss of power that follows leaves of un-synced writes
-  bool performed = false;              // effect_crash, recovery_crash: that effect still happens
-  bool learner = false;                // invite: wants to be a learner
-  std::uint8_t priority = 1;           // invite
-  cut_shape shape = cut_shape::links;  // partition
-  // Effects, calls or ticks that pass first; change, transfer, snapshot: ticks of patience.
+  std::uint8_t node = 0;                   // whom it strikes, or who is asked; 0: nobody in particular
+  std::uint8_t target = 0;                 // transfer: to whom; 0: whoever is best
+  survival survive = survival::some;       // what the loss of power that follows leaves of un-synced writes
+  bool performed = false;                  // effect_crash, recovery_crash: that effect still happens
+  bool learner = false;                    // invite: wants to be a learner
+  std::uint8_t priority = 1;               // invite
+  cut_shape shape = cut_shape::links;      // partition
+  disk::call failing = disk::call::write;  // bad_disk
+  // Effects, calls or ticks that pass first; bad_disk: calls that fail; full_disk: that are refused;
+  // frozen_clock: ticks that are lost; change, transfer, snapshot: ticks of patience.
   std::uint64_t count = 0;
   micros length = 0;                 // how long: down (crash and the like), paused, stalled, cut
   node_set nodes = 0;                // quorum: the healed; invite: whom it asks

@@ -19,8 +19,10 @@ enum class event_kind : std::uint8_t {
   worked,     // ... and the node hears of it
   restart,
   resume,
-  client,  // a client starts something
-  heal,    // the network heals
+  client,   // a client starts something
+  heal,     // the network heals
+  watcher,  // a watcher begins or ends a watch
+  watched,  // ... and takes what it was told of
 };
 
 struct event {

@@ -9,6 +9,7 @@
 
 #include "confman/sim/decision.hpp"
 #include "confman/sim/node.hpp"
+#include "confman/sim/watchers.hpp"
 
 namespace confman::sim {
 
@@ -182,6 +183,7 @@ class world {
   micros admin_at_ = never;
   std::uint32_t partitions_ = 0;
   std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
+  watchers watchers_{shared_, nodes_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;

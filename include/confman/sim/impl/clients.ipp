@@ -200,14 +200,14 @@ CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) 
     const history::call_id piece = calls.begin(at.id(), call_kind::piece, key);
     command.offset = begin;
     command.value = std::string_view(value).substr(begin, end - begin);
-    command.timestamp = history::stamp(piece);
+    command.timestamp = calls.stamp(piece, command.author);
     submit_write(who, at, call_kind::piece, piece, {piece, 0, 0, encode(command), 0});
   }
   if (at.dead()) return calls.on_lost(at.id(), id, errc::stopped);
   command.kind = command_kind::put;
   command.value = {};
   command.total_bytes = command.offset = 0;
-  command.timestamp = history::stamp(id);
+  command.timestamp = calls.stamp(id, command.author);
   submit_write(who, at, call_kind::put, id, {id, 0, 0, encode(command), 0});
 }
 
@@ -221,7 +221,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
     command_view open;
     open.kind = command_kind::session_open;
     open.time_to_live_ms = shared_.plan.session_ttl_ms;
-    open.timestamp = history::stamp(id);
+    open.timestamp = calls.stamp(id, at.id());
     open.author = at.id();
     return submit_write(who, at, kind, id, {id, 0, 0, encode(open), 0});
   }
@@ -233,7 +233,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
                                             : command_kind::compare_exchange;
   command.key = name;
   command.value = value;
-  command.timestamp = history::stamp(id);
+  command.timestamp = calls.stamp(id, at.id());
   if (in_session) {
     command.session = c.session;
     command.sequence = ++c.sequence;

@@ -48,6 +48,8 @@ CONFMAN_DECL bool world::carry_out(const decision& d) {
   node& n = *nodes_[d.node - 1u];
   switch (d.kind) {
     case decision_kind::disk_error:
+    case decision_kind::bad_disk:
+    case decision_kind::full_disk:
     case decision_kind::stall:
       strike_disk(d, n);
       return true;
@@ -70,14 +72,19 @@ CONFMAN_DECL bool world::carry_out(const decision& d) {
 
 // Faults of disks, whether the node runs or not.
 CONFMAN_DECL void world::strike_disk(const decision& d, node& n) {
-  if (d.kind == decision_kind::disk_error) {
-    armed_[d.node] = aftermath{d.survive, d.length, d.seed};
-    n.platter().fail_after(d.count);
-    return shared_.log.note(step::disk_error, n.id(), d.count);
+  if (d.kind == decision_kind::stall) {
+    n.stall_until(shared_.time.now() + d.length);
+    shared_.counts.add(counted::stalls);
+    return shared_.log.note(step::stall, n.id(), shared_.time.now() + d.length);
   }
-  n.stall_until(shared_.time.now() + d.length);
-  shared_.counts.add(counted::stalls);
-  shared_.log.note(step::stall, n.id(), shared_.time.now() + d.length);
+  armed_[d.node] = aftermath{d.survive, d.length, d.seed};
+  if (d.kind == decision_kind::bad_disk)
+    n.platter().fail_calls(d.failing, d.count);
+  else if (d.kind == decision_kind::full_disk)
+    n.platter().fill_up(d.count);
+  else
+    n.platter().fail_after(d.count);
+  shared_.log.note(step::disk_error, n.id(), d.count, static_cast<std::uint64_t>(d.kind));
 }
 
 // Faults of nodes that run.
@@ -101,6 +108,10 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
     shared_.counts.add(counted::stops);
     n.stop();
     crash(n, {d.survive, d.length, d.seed});
+  } else if (d.kind == decision_kind::frozen_clock) {
+    shared_.counts.add(counted::frozen_clocks);
+    n.freeze_clock(d.count);
+    shared_.log.note(step::clock_jump, n.id(), 0, d.count);
   } else {
     shared_.counts.add(counted::clock_jumps);
     n.jump(d.count);

@@ -16,12 +16,14 @@ namespace confman::sim {
 namespace detail {
 
 inline constexpr const char* names_of_kinds[] = {
-    "crash",      "effect_crash", "recovery_crash", "power_loss", "stop",   "pause",
-    "clock_jump", "stall",        "disk_error",     "rot",        "wipe",   "partition",
-    "change",     "transfer",     "snapshot",       "invite",     "retire", "quorum",
+    "crash",      "effect_crash", "recovery_crash", "power_loss", "stop",     "pause",
+    "clock_jump", "stall",        "disk_error",     "rot",        "wipe",     "partition",
+    "bad_disk",   "full_disk",    "frozen_clock",   "change",     "transfer", "snapshot",
+    "invite",     "retire",       "quorum",
 };
 static_assert(std::size(names_of_kinds) == decision_kinds);
 inline constexpr const char* names_of_survivals[] = {"none", "all", "some"};
+inline constexpr const char* names_of_calls[] = {"other", "read", "write", "sync"};
 inline constexpr const char* names_of_shapes[] = {"halves", "isolation", "one_way", "bridge",
                                                   "ring",   "leader",    "links"};
 static_assert(std::size(names_of_shapes) == cut_shapes);
@@ -60,6 +62,12 @@ inline std::string text(survival s) {
 }
 inline bool parse(std::string_view text, survival& s) {
   return parse_name(names_of_survivals, text, s);
+}
+inline std::string text(disk::call c) {
+  return names_of_calls[static_cast<std::size_t>(c)];
+}
+inline bool parse(std::string_view text, disk::call& c) {
+  return parse_name(names_of_calls, text, c);
 }
 inline std::string text(cut_shape s) {
   return names_of_shapes[static_cast<std::size_t>(s)];
@@ -153,6 +161,7 @@ void for_each_named_field(Decision&& d, Visit&& visit) {
   visit("learner", d.learner);
   visit("priority", d.priority);
   visit("shape", d.shape);
+  visit("failing", d.failing);
   visit("count", d.count);
   visit("length", d.length);
   visit("nodes", d.nodes);

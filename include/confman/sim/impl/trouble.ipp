@@ -79,6 +79,19 @@ CONFMAN_DECL void world::draw_fault(fault::set one) {
       d.kind = decision_kind::disk_error;
       d.count = dice_.skewed(0, 20);
       break;
+    case fault::bad_disk:
+      d.kind = decision_kind::bad_disk;
+      d.failing = dice_.pick(disk::call::read, disk::call::write, disk::call::sync);
+      d.count = dice_.skewed(1, 20);
+      break;
+    case fault::full_disk:
+      d.kind = decision_kind::full_disk;
+      d.count = dice_.skewed(1, 30);
+      break;
+    case fault::frozen_clock:
+      d.kind = decision_kind::frozen_clock;
+      d.count = dice_.skewed(1, 10 * shared_.plan.election_ticks);
+      return perform(d);
     case fault::stop:
       d.kind = decision_kind::stop;
       break;

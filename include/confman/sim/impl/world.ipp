@@ -59,11 +59,13 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  for (const auto& n : nodes_) shared_.counts.add(counted::slow_nodes, n->slow() ? 1 : 0);
   for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(clients_[i].own.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
+  watchers_.start();
   if (plan.faults != 0) trouble_at_ = dice_.below(2 * plan.election_timeout());
   if (plan.churn_interval != 0)
     admin_at_ = dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout();
@@ -77,6 +79,8 @@ CONFMAN_DECL outcome world::run() {
     shared_.counts.add(counted::sectors_torn, d.sectors_torn);
     shared_.counts.add(counted::names_lost, d.names_lost);
     shared_.counts.add(counted::disk_errors, d.errors);
+    shared_.counts.add(counted::lasting_errors, d.lasting);
+    shared_.counts.add(counted::full_disks, d.no_space);
   }
   shared_.counts.add(counted::events, shared_.time.taken());
   shared_.counts.add(counted::virtual_ms, shared_.time.now() / 1000);
@@ -116,6 +120,8 @@ CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
     case event_kind::client:
       return client_turn(e.slot);
+    case event_kind::watcher:
+      return watchers_.turn(e.slot);
     case event_kind::heal:
       if (troubled_ && e.slot == partitions_) heal_network();
       return;
@@ -143,12 +149,15 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       return n.tick();
     case event_kind::pump:
       return n.pump();
+    case event_kind::watched:
+      return watchers_.look(e.slot);
     case event_kind::deliver: {
-      result<message> m = shared_.net.take(e.slot);
-      if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
+      std::optional<result<message>> m = shared_.net.take(e.slot);
+      if (!m) return;
+      if (!*m) shared_.log.fail(invariant::harness, "the codec and a message: " + m->error().what);
       const node_id from(e.run);
       if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
-      return n.receive(std::move(*m));
+      return n.receive(std::move(**m));
     }
     default:
       return n.disk_event(e.kind);
@@ -180,6 +189,7 @@ CONFMAN_DECL void world::heal(node& n) {
   n.platter().stop_failing();
   n.stall_until(0);
   armed_[n.id().value()].reset();
+  n.freeze_clock(0);
   if (!n.up()) n.platter().restore();
   resume(n);
   restart(n);
@@ -307,8 +317,8 @@ CONFMAN_DECL void world::check_liveness() {
   const micros timeout = shared_.plan.election_timeout();
   // With a narrow window a follower far behind needs a round trip per entry before it can help to commit, and
   // more clients than that have no right to be served.
-  const std::size_t per_append = shared_.plan.max_append_bytes < 2000 ? 1 : shared_.plan.max_append_entries;
-  const bool narrow = per_append * shared_.plan.max_window_appends < 64;
+  const bool narrow =
+      std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return is_narrow(n->settings()); });
   const micros patience = (narrow ? 200 : 20) * timeout;
   if (narrow) clients_active_ = false;
   const auto leads = [this] {
@@ -408,6 +418,7 @@ CONFMAN_DECL void world::converge() {
   for (const auto& n : nodes_)
     if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
+  watchers_.finish();
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 
