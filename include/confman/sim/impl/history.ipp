@@ -118,6 +118,11 @@ CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_res
     done.code = errc::session_expired;
     return true;
   }
+  // It keeps too many answers already, as the map says.
+  if (result.code == errc::busy && c.applied == 0) {
+    done.code = errc::busy;
+    return true;
+  }
   if (c.expired != 0) fail("its session is there again");
   if (c.applied == 0) return false;
   const effect& first = applied_[c.applied];
