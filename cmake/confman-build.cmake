@@ -34,3 +34,22 @@ function(confman_own_target target)
   endif()
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
+
+# RapidJSON is optional, and no header but confman/check/history_file.hpp needs it: the copy that comes with
+# upstream cereal, or the package. Sets CONFMAN_HAS_RAPIDJSON and RAPIDJSON_INCLUDE_DIR in the caller.
+function(confman_find_rapidjson)
+  set(CONFMAN_HAS_RAPIDJSON FALSE PARENT_SCOPE)
+  if(CONFMAN_RAPIDJSON STREQUAL "OFF")
+    return()
+  endif()
+  find_path(RAPIDJSON_INCLUDE_DIR NAMES rapidjson/document.h cereal/external/rapidjson/document.h
+            DOC "Directory that holds rapidjson/document.h")
+  if(RAPIDJSON_INCLUDE_DIR)
+    set(CONFMAN_HAS_RAPIDJSON TRUE PARENT_SCOPE)
+  elseif(CONFMAN_RAPIDJSON STREQUAL "ON")
+    message(FATAL_ERROR "confman: CONFMAN_RAPIDJSON is ON and RapidJSON was not found. Install it (Debian: "
+                        "rapidjson-dev), or name its place: -DRAPIDJSON_INCLUDE_DIR=...")
+  else()
+    message(STATUS "confman: without RapidJSON, so confman::check reads no files; confman_check is left out")
+  endif()
+endfunction()

@@ -35,6 +35,11 @@ clang_compiler() {
 
 suites="confman_unit confman_paper confman_storage confman_sim confman_check_tests confman_net"
 
+# Tests of example programs, which are no suites: those with the label `program`.
+run_programs() {  # preset
+  ctest --test-dir "$build/$1" -L '^program$' --no-tests=error --output-on-failure
+}
+
 stage_tidy() {
   python3 tests/tidy.py --self-test
   python3 tests/tidy.py
@@ -48,7 +53,10 @@ stage_shell() {
 stage_release() {
   configure release
   build_targets release all
-  run_suites release "$suites"
+  local status=0
+  run_suites release "$suites" || status=1
+  run_programs release || status=1
+  return "$status"
 }
 
 stage_quick() {
@@ -80,8 +88,11 @@ build_consumer() {  # folder
 
 stage_install() {
   install_release
-  build_consumer find_package
-  build_consumer header_only
+  local consumer
+  for consumer in find_package header_only; do
+    build_consumer "$consumer"
+    "$build/consumer/$consumer/judge"
+  done
 }
 
 stage_pkg_config() {

@@ -2,13 +2,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iterator>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "confman/check/history_file.hpp"
@@ -22,14 +25,16 @@ using confman::check::report;
 using confman::check::verdict;
 
 constexpr const char* usage =
-    "usage: confman_check FILE... [--final FILE] [--wgl] [--witness] [--monotonic]\n"
+    "usage: confman_check FILE... [--final FILE] [--wgl] [--witness] [--monotonic] "
+    "[--max-steps N]\n"
     "Judges one history, whose lines may lie in several files (docs/format/history.md).\n"
     "  --final FILE  reads (get, list) from after everything else: no acknowledged write may be missing\n"
     "  --witness     only the replay by revision: all operations\n"
     "  --wgl         only the search of Wing, Gong and Lowe, by value and by revision: writes and "
     "linearizable gets\n"
     "  --monotonic   each client stayed with one member, or asked for the newest version that it knew\n"
-    "Exit code: 0 good, 1 violation, 2 usage or unreadable, 3 undecided.\n";
+    "  --max-steps N  of each search, before it gives up (default: 50000000)\n"
+    "Exit code: 0 good, 1 violation, 2 usage or unreadable or no operations, 3 undecided.\n";
 
 struct settings {
   std::vector<std::string> files;
@@ -37,7 +42,14 @@ struct settings {
   bool search = false;
   bool witness = false;
   bool monotonic = false;
+  confman::check::search_limits limits;
 };
+
+bool parse_number(std::string_view text, std::uint64_t& number) {
+  const char* const end = text.data() + text.size();
+  const auto [last, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc{} && last == end;
+}
 
 std::optional<settings> parse(const std::vector<std::string_view>& args) {
   settings s;
@@ -50,6 +62,8 @@ std::optional<settings> parse(const std::vector<std::string_view>& args) {
       s.witness = true;
     else if (args[i] == "--monotonic")
       s.monotonic = true;
+    else if (args[i] == "--max-steps" && i + 1 < args.size() && parse_number(args[i + 1], s.limits.max_steps))
+      ++i;
     else if (args[i].starts_with("-"))
       return std::nullopt;
     else
@@ -105,6 +119,10 @@ int run(const settings& s) {
   history final_state;
   for (const std::string& file : s.files)
     if (!read(file, all)) return 2;
+  if (all.empty()) {
+    fmt::print(stderr, "confman_check: no operations in {}: nothing can be said of them\n", s.files.front());
+    return 2;
+  }
   if (s.final_file && !read(*s.final_file, final_state)) return 2;
   for (const auto& op : final_state) {
     using confman::check::operation_kind;
@@ -123,9 +141,9 @@ int run(const settings& s) {
   if (s.search) {
     using confman::check::register_model;
     verdicts.push_back(judge("search by value", all, final_state,
-                             [&] { return check_linearizability(all, register_model::value); }));
+                             [&] { return check_linearizability(all, register_model::value, s.limits); }));
     verdicts.push_back(judge("search by revision", all, final_state,
-                             [&] { return check_linearizability(all, register_model::revision); }));
+                             [&] { return check_linearizability(all, register_model::revision, s.limits); }));
   }
   if (std::count(verdicts.begin(), verdicts.end(), verdict::violation) != 0) return 1;
   return std::count(verdicts.begin(), verdicts.end(), verdict::undecided) != 0 ? 3 : 0;

@@ -95,7 +95,8 @@ TEST_CASE("a bad line is told by its number, and what to do") {
       {"\"call_ns\":1", "\"call_ns\":9"},
       {"\"return_ns\":2", "\"return_ns\":null"},
   };
-  for (const auto& [from, to] : cases) {
+  for (const auto& change : cases) {
+    const std::string from = change.first, to = change.second;
     CAPTURE(from);
     CAPTURE(to);
     const std::string why = complaint(replaced(good, from, to));

@@ -52,5 +52,6 @@ install_missing() {
 install_build_packages() {
   install_missing g++=g++ cmake=cmake ninja-build=ninja pkg-config=pkg-config \
     libasio-dev=asio/version.hpp libfmt-dev=fmt/core.h libcereal-dev=cereal/cereal.hpp \
+    rapidjson-dev=rapidjson/document.h,cereal/external/rapidjson/document.h \
     doctest-dev=doctest/doctest.h libcpp-httplib-dev=/usr/include/httplib.h,/usr/local/include/httplib.h "$@"
 }

@@ -1,4 +1,5 @@
-// Reads and writes histories as JSON lines (docs/format/history.md).
+// Reads and writes histories as JSON lines (docs/format/history.md). Needs RapidJSON: a confman::check built
+// without it has none of these functions, and with headers alone this one doesn't compile.
 #pragma once
 
 #include <iosfwd>

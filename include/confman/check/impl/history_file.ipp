@@ -7,17 +7,19 @@
 #include <optional>
 #include <system_error>
 
-// Debian packages RapidJSON on its own; upstream cereal brings its copy.
-#if __has_include(<rapidjson/document.h>)
+// The one that cereal's JSON archive uses: upstream cereal brings its own copy, Debian's takes the package.
+#if __has_include(<cereal/external/rapidjson/document.h>)
+#include <cereal/external/rapidjson/document.h>
+#include <cereal/external/rapidjson/error/en.h>
+#include <cereal/external/rapidjson/stringbuffer.h>
+#include <cereal/external/rapidjson/writer.h>
+#elif __has_include(<rapidjson/document.h>)
 #include <rapidjson/document.h>
 #include <rapidjson/error/en.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 #else
-#include <cereal/external/rapidjson/document.h>
-#include <cereal/external/rapidjson/error/en.h>
-#include <cereal/external/rapidjson/stringbuffer.h>
-#include <cereal/external/rapidjson/writer.h>
+#error "confman/check/history_file.hpp needs RapidJSON (Debian: rapidjson-dev); the checkers themselves don't"
 #endif
 
 #include "confman/check/history_file.hpp"
