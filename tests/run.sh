@@ -160,10 +160,12 @@ stage_processes() {
   configure release
   build_targets release all
   local script
-  for script in tests/net/*.sh; do
+  for script in tests/net/*_test.sh; do
     echo "== $script"
     BUILD_DIR="$PWD/$build/release" "$script"
   done
+  echo "== tests/net/run.sh --smoke"
+  BUILD_DIR="$PWD/$build/release" timeout --kill-after=10 300 tests/net/run.sh --smoke
 }
 
 stage_clang_tidy() {

@@ -56,7 +56,7 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   const std::uint64_t index = e.index.value();
   const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
-    const auto id = static_cast<call_id>(command->timestamp / 1000);
+    const call_id id = call_of(command->timestamp);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
@@ -97,10 +97,11 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     done.code = errc::upload_expired;
   else if (command.kind == command_kind::compare_exchange && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
-  else if (command.kind != command_kind::erase)
-    key.push_back({index, true, done.by});
-  else if (done.previous != 0)
-    key.push_back({index, false, done.by});
+  else if (command.kind != command_kind::erase || done.previous != 0) {
+    const bool exists = command.kind != command_kind::erase;
+    changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
+    key.push_back({index, exists, done.by});
+  }
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone
@@ -115,6 +116,11 @@ CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_res
     counts_.add(counted::sessions_expired);
     c.expired = done.at.index.value();
     done.code = errc::session_expired;
+    return true;
+  }
+  // It keeps too many answers already, as the map says.
+  if (result.code == errc::busy && c.applied == 0) {
+    done.code = errc::busy;
     return true;
   }
   if (c.expired != 0) fail("its session is there again");

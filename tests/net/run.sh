@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Real faults for real processes (docs/guide/faults.md): kill -9, pauses, partitions, loss of power, full and
+# failing disks, under clients whose histories are judged.
+#
+#   tests/net/run.sh [--scenario NAME]... [--list] [--smoke] [--rounds N] [--nodes 3|5] [--keep] [--seed N]
+#
+# BUILD_DIR: a build of this project with the targets confmand and confman_check. What needs root, network
+# namespaces or a file system of its own is skipped where there are none.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+source tests/lib/packages.sh
+
+programs=${BUILD_DIR:-$PWD/build/release}/examples
+
+isolate=(unshare --net --mount --pid --fork --kill-child --mount-proc)
+isolated=yes
+if [ "$(id -u)" -ne 0 ]; then
+  isolated="not root: no network namespaces, no file systems"
+elif ! install_missing iproute2=ip nftables=nft e2fsprogs=mkfs.ext4 util-linux=nsenter; then
+  isolated="ip, nft, mkfs.ext4 or nsenter is missing"
+elif ! "${isolate[@]}" true 2>/dev/null; then
+  isolated="unshare can't make namespaces here"
+fi
+# Whatever is started ends with the process namespace, also if this is killed.
+if [ "$isolated" != yes ]; then isolate=(); fi
+exec "${isolate[@]}" python3 tests/net/faults/main.py --isolated "$isolated" --programs "$programs" "$@"
