@@ -165,7 +165,7 @@ class world {
     watch_.reset();
     prefix_ = what < 128 ? "" : key();
     const std::uint64_t after =
-        what % 2 == 0 ? revision_ : in_.number(revision_ - std::min<std::uint64_t>(revision_, in_.below(20)));
+        in_.flip() ? revision_ : in_.number(revision_ - std::min<std::uint64_t>(revision_, in_.below(20)));
     const auto added = map_->watches().add(prefix_, after, {8, 100'000}, [] {});
     if (!added) {
       const auto code = added.error().code;
