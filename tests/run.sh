@@ -33,7 +33,7 @@ clang_compiler() {
   command -v clang++-14 || command -v clang++
 }
 
-suites="confman_unit confman_paper confman_storage confman_sim confman_net"
+suites="confman_unit confman_paper confman_storage confman_sim confman_net confman_fuzz"
 
 stage_tidy() {
   python3 tests/tidy.py --self-test

@@ -309,6 +309,30 @@ TEST_CASE("a record that can't be understood is refused, though its checksum is 
   CHECK(code(entry_body(1, 1, true), 0) == damaged);  // more
 }
 
+TEST_CASE(
+    "a reset to a place so high that sums of places would overflow is refused, found or to be written") {
+  const auto open_with_reset = [](std::uint64_t index) {
+    std::string body(format::reset_bytes, '\0');
+    format::put_reset(body.data(), {{term_t(1), log_index(index)}, confman::chain_hash(1)});
+    return open_with_body(body, 1);
+  };
+  const std::uint64_t highest = confman::highest_index.value();
+  CHECK(open_with_reset(highest).opened);
+  for (const std::uint64_t index : {highest + 1, ~std::uint64_t{0} - 1, ~std::uint64_t{0}}) {
+    CHECK(open_with_reset(index).error.code == make_error_code(errc::log_damaged));
+    crash_file_system fs;
+    recovered_log found;
+    const confman::log_reset reset{{term_t(1), log_index(index)}, {}};
+    confman::log_options options = small_options();
+    options.begin_at = reset;
+    CHECK(test_log::open(fs, "data", options, found).error().code == make_error_code(errc::bad_option));
+    auto log = test_log::open(fs, "data", small_options(), found);
+    REQUIRE(log);
+    log_model model;
+    CHECK(log->append(model.reset(reset)).code == make_error_code(errc::storage_failed));
+  }
+}
+
 TEST_CASE("a disk that can't be read is an error of the disk, not damage, and nothing changes") {
   log_model model;
   const disk_image image = written({}, {model.batch({"a"})});
@@ -375,5 +399,8 @@ TEST_CASE("a segment header with a valid checksum and impossible numbers is refu
   CHECK(refused_with([](format::segment_header& h) { h.capacity = 100; }));
   CHECK(refused_with([](format::segment_header& h) { h.capacity = ~std::uint64_t{0}; }));
   CHECK(refused_with([](format::segment_header& h) { h.first_frame = 0; }));
+  CHECK(refused_with([](format::segment_header& h) { h.first_frame = ~std::uint64_t{0}; }));
+  CHECK(refused_with([](format::segment_header& h) { h.base.index = log_index(~std::uint64_t{0}); }));
+  CHECK(refused_with([](format::segment_header& h) { h.start.index = log_index(~std::uint64_t{0}); }));
   CHECK(refused_with([](format::segment_header& h) { h.sequence = 2; }));
 }

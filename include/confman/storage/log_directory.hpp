@@ -157,6 +157,8 @@ class log_directory {
       return bad("segment_bytes must be a multiple of 8 from 1 KiB to 1 GiB");
     if (options_.max_entry_bytes > (std::uint64_t{4} << 30) - 1024)
       return bad("max_entry_bytes must be at most 4 GiB - 1 KiB");
+    if (options_.begin_at && options_.begin_at->at.index > highest_index)
+      return bad("begin_at is a place that no log gets to");
     return {};
   }
 
