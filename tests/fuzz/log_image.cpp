@@ -99,7 +99,7 @@ class image_builder {
     const std::uint32_t seed = format::place(incarnation_, sequence_).seed(at);
     format::frame_header header;
     header.number = mostly(in_, frame_++);
-    header.synced = mostly(in_, header.number - 1 - in_.below(3) % header.number);
+    header.synced = mostly(in_, header.number - 1 - std::min<std::uint64_t>(in_.below(3), header.number - 1));
     header.body_bytes = mostly(in_, content.bytes.size());
     header.previous = static_cast<std::uint32_t>(mostly(in_, link_));
     header.flags = static_cast<std::uint32_t>(mostly(in_, flags));

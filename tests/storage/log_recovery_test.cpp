@@ -197,6 +197,20 @@ TEST_CASE("everything found by an open is acknowledged: losing it afterwards is 
   CHECK(refused(open_image(image), image));
 }
 
+TEST_CASE("segments that an unfinished first open left are gone after the next one, whatever their number") {
+  disk_image image = written({}, {});
+  format::identity who;
+  std::uint32_t version = 0;
+  REQUIRE(format::decode(image.at("data/identity"), who, version) == format::decoded::good);
+  who.first_segment = 0;  // no open has succeeded
+  image["data/identity"] = format::encode(who);
+  image["data/log-ffffffffffffffff"] = image["data/log-0000000000000009"] = image.at(first_segment);
+  const outcome o = open_image(image);
+  REQUIRE(o.opened);
+  CHECK(o.after.count("data/log-ffffffffffffffff") + o.after.count("data/log-0000000000000009") == 0);
+  CHECK(open_image(o.after).opened);
+}
+
 TEST_CASE("a missing segment is refused, be it the first, one in the middle or the last") {
   log_model model;
   std::vector<write_batch> batches;
@@ -398,6 +412,7 @@ TEST_CASE("a segment header with a valid checksum and impossible numbers is refu
   };
   CHECK(refused_with([](format::segment_header& h) { h.capacity = 100; }));
   CHECK(refused_with([](format::segment_header& h) { h.capacity = ~std::uint64_t{0}; }));
+  CHECK(refused_with([](format::segment_header& h) { h.capacity -= 1; }));  // no room for the seal
   CHECK(refused_with([](format::segment_header& h) { h.first_frame = 0; }));
   CHECK(refused_with([](format::segment_header& h) { h.first_frame = ~std::uint64_t{0}; }));
   CHECK(refused_with([](format::segment_header& h) { h.base.index = log_index(~std::uint64_t{0}); }));

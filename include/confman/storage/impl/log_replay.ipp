@@ -35,6 +35,7 @@ CONFMAN_DECL failure log_replay::begin(const std::string& path, std::string_view
   constexpr std::uint64_t most = 2 * highest_index.value();
   if (header.first_frame == 0 || header.first_frame > most || header.sequence > most ||
       header.base.index.value() > most || header.start.index.value() > most ||
+      header.capacity % log_format::alignment != 0 ||
       header.capacity < log_format::segment_header_bytes + log_format::frame_header_bytes)
     return damage(path, 0, "the segment header has a valid checksum and impossible numbers");
   if (header.first_frame != expected_)
@@ -90,8 +91,10 @@ CONFMAN_DECL bool log_replay::frame_at(std::string_view bytes, std::uint64_t off
     return bad("no valid batch header");
   if (frame.number != expected_ || frame.previous != link_ || frame.synced >= frame.number)
     return bad("the batch header does not continue the batch before it");
-  if (frame.body_bytes > room - log_format::frame_header_bytes ||
-      frame.body_bytes % log_format::alignment != 0)
+  // All but a seal leave room for one.
+  const bool seals = (frame.flags & log_format::frame_header::seal) != 0;
+  const std::uint64_t taken = (seals ? 1 : 2) * log_format::frame_header_bytes;
+  if (room < taken || frame.body_bytes > room - taken || frame.body_bytes % log_format::alignment != 0)
     return bad("the batch is longer than the segment");
   const std::string_view body = bytes.substr(offset + log_format::frame_header_bytes, frame.body_bytes);
   if (crc32c(body, where.seed(offset)) != frame.body_checksum)
