@@ -9,8 +9,8 @@
 #     --smoke                     3 seconds each: that all of it builds and runs
 #     --keep                      afterwards tests/fuzz/corpus gets the fewest inputs that reach as much
 #
-# Begins with a copy of tests/fuzz/corpus in build/fuzz-run, which keeps what is found from run to run; crashes
-# are there, too. docs/guide/fuzzing.md says what the targets check.
+# Begins with a copy of tests/fuzz/corpus in build/fuzz-run, which keeps what is found from run to run; the
+# crashes are there, too. docs/guide/fuzzing.md says what the targets check.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tests/lib/packages.sh
@@ -113,11 +113,12 @@ run_target() {
   return 1
 }
 
-# The fewest inputs that reach what all of them reach, small ones only.
+# The fewest inputs that reach the code that all of them reach, small ones only. (How often they pass through
+# it would keep several times as many.)
 keep_fewest() {
   local name=$1 kept
   kept=$(mktemp -d "$root/kept.XXXXXX")
-  "$binaries/confman_fuzz_$name" -set_cover_merge=1 -max_len="$largest_kept" "$kept" "$root/corpus/$name" \
+  "$binaries/confman_fuzz_$name" -set_cover_merge=1 -use_counters=0 -max_len="$largest_kept" "$kept" "$root/corpus/$name" \
     >"$root/$name.merge.log" 2>&1
   rm -f "$corpus/$name"/*
   # By size: what is small is quick to replay.
