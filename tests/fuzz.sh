@@ -118,8 +118,8 @@ run_target() {
 keep_fewest() {
   local name=$1 kept
   kept=$(mktemp -d "$root/kept.XXXXXX")
-  "$binaries/confman_fuzz_$name" -set_cover_merge=1 -use_counters=0 -max_len="$largest_kept" "$kept" "$root/corpus/$name" \
-    >"$root/$name.merge.log" 2>&1
+  "$binaries/confman_fuzz_$name" -set_cover_merge=1 -use_counters=0 -max_len="$largest_kept" "$kept" \
+    "$root/corpus/$name" >"$root/$name.merge.log" 2>&1
   rm -f "$corpus/$name"/*
   # By size: what is small is quick to replay.
   find "$kept" -type f -printf '%s %p\n' | sort -n | head -n "$most_kept" | cut -d ' ' -f 2 |
