@@ -33,12 +33,16 @@ clang_compiler() {
   command -v clang++-14 || command -v clang++
 }
 
-suites="confman_unit confman_paper confman_storage confman_sim confman_check_tests confman_net"
+<<<<<<< HEAD
+suites="confman_unit confman_paper confman_storage confman_sim confman_check_tests confman_net confman_fuzz"
 
 # Tests of example programs, which are no suites: those with the label `program`.
 run_programs() {  # preset
   ctest --test-dir "$build/$1" -L '^program$' --no-tests=error --output-on-failure
 }
+=======
+suites="confman_unit confman_paper confman_storage confman_sim confman_net confman_fuzz"
+>>>>>>> s3-fuzz
 
 stage_tidy() {
   python3 tests/tidy.py --self-test

@@ -199,6 +199,20 @@ TEST_CASE("everything found by an open is acknowledged: losing it afterwards is 
   CHECK(refused(open_image(image), image));
 }
 
+TEST_CASE("segments that an unfinished first open left are gone after the next one, whatever their number") {
+  disk_image image = written({}, {});
+  format::identity who;
+  std::uint32_t version = 0;
+  REQUIRE(format::decode(image.at("data/identity"), who, version) == format::decoded::good);
+  who.first_segment = 0;  // no open has succeeded
+  image["data/identity"] = format::encode(who);
+  image["data/log-ffffffffffffffff"] = image["data/log-0000000000000009"] = image.at(first_segment);
+  const outcome o = open_image(image);
+  REQUIRE(o.opened);
+  CHECK(o.after.count("data/log-ffffffffffffffff") + o.after.count("data/log-0000000000000009") == 0);
+  CHECK(open_image(o.after).opened);
+}
+
 TEST_CASE("a missing segment is refused, be it the first, one in the middle or the last") {
   log_model model;
   std::vector<write_batch> batches;
@@ -311,6 +325,30 @@ TEST_CASE("undecodable record refused at start, though its checksum is right") {
   CHECK(code(entry_body(1, 1, true), 0) == damaged);  // more
 }
 
+TEST_CASE(
+    "a reset to a place so high that sums of places would overflow is refused, found or to be written") {
+  const auto open_with_reset = [](std::uint64_t index) {
+    std::string body(format::reset_bytes, '\0');
+    format::put_reset(body.data(), {{term_t(1), log_index(index)}, confman::chain_hash(1)});
+    return open_with_body(body, 1);
+  };
+  const std::uint64_t highest = confman::highest_index.value();
+  CHECK(open_with_reset(highest).opened);
+  for (const std::uint64_t index : {highest + 1, ~std::uint64_t{0} - 1, ~std::uint64_t{0}}) {
+    CHECK(open_with_reset(index).error.code == make_error_code(errc::log_damaged));
+    crash_file_system fs;
+    recovered_log found;
+    const confman::log_reset reset{{term_t(1), log_index(index)}, {}};
+    confman::log_options options = small_options();
+    options.begin_at = reset;
+    CHECK(test_log::open(fs, "data", options, found).error().code == make_error_code(errc::bad_option));
+    auto log = test_log::open(fs, "data", small_options(), found);
+    REQUIRE(log);
+    log_model model;
+    CHECK(log->append(model.reset(reset)).code == make_error_code(errc::storage_failed));
+  }
+}
+
 TEST_CASE("a disk that can't be read is an error of the disk, not damage, and nothing changes") {
   log_model model;
   const disk_image image = written({}, {model.batch({"a"})});
@@ -376,6 +414,10 @@ TEST_CASE("a segment header with a valid checksum and impossible numbers is refu
   };
   CHECK(refused_with([](format::segment_header& h) { h.capacity = 100; }));
   CHECK(refused_with([](format::segment_header& h) { h.capacity = ~std::uint64_t{0}; }));
+  CHECK(refused_with([](format::segment_header& h) { h.capacity -= 1; }));  // no room for the seal
   CHECK(refused_with([](format::segment_header& h) { h.first_frame = 0; }));
+  CHECK(refused_with([](format::segment_header& h) { h.first_frame = ~std::uint64_t{0}; }));
+  CHECK(refused_with([](format::segment_header& h) { h.base.index = log_index(~std::uint64_t{0}); }));
+  CHECK(refused_with([](format::segment_header& h) { h.start.index = log_index(~std::uint64_t{0}); }));
   CHECK(refused_with([](format::segment_header& h) { h.sequence = 2; }));
 }

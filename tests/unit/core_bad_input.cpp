@@ -132,6 +132,31 @@ TEST_CASE("bad input: a snapshot of a place so high that sums of places would ov
   CHECK(decode_snapshot_meta(encode_snapshot_meta(meta).view()));
 }
 
+TEST_CASE("bad input: a recovered log whose terms fall, or are too high to go on from, is refused") {
+  recovered_log disk = disk_of(4, {});
+  disk.entries = entries_of({at(1, 1), at(2, 2), at(2, 3)}).entries;
+  CHECK_FALSE(check_recovered(disk));
+  disk.entries = entries_of({at(1, 1), at(3, 2), at(2, 3)}).entries;
+  CHECK(check_recovered(disk).code == make_error_code(errc::log_damaged));
+  CHECK(check_recovered(disk).what.find("log entry 3") != std::string::npos);
+  disk.base = at(3, 7);
+  disk.snapshot = snapshot_meta{disk.base, {}, voters(3), log_index(1)};
+  disk.entries = entries_of({at(3, 8)}).entries;
+  CHECK_FALSE(check_recovered(disk));
+  disk.entries = entries_of({at(2, 8)}).entries;
+  CHECK(check_recovered(disk).code == make_error_code(errc::log_damaged));
+  for (const std::uint64_t term : {top, highest_term.value() + 1}) {
+    CHECK(check_recovered(disk_of(term, {})).code == make_error_code(errc::log_damaged));
+    disk = disk_of(4, {});
+    disk.entries = entries_of({at(term, 1)}).entries;
+    CHECK(check_recovered(disk).code == make_error_code(errc::log_damaged));
+    disk = disk_of(4, {});
+    disk.snapshot = snapshot_meta{at(term, 7), {}, voters(3), log_index(1)};
+    CHECK(check_recovered(disk).code == make_error_code(errc::log_damaged));
+  }
+  CHECK_FALSE(check_recovered(disk_of(highest_term.value(), {1, highest_term.value()})));
+}
+
 TEST_CASE("bad input: rejections with impossible places move next only within the log") {
   test_node node(1, voters(3), {}, disk_of(4, {1, 4, 4}));
   lead(node);

@@ -23,7 +23,7 @@ namespace confman {
 
 // Whether a core can be made of it: errc::format_unsupported for a configuration entry that this build can't
 // read, which a newer one must have written; errc::log_damaged when entries were released and no snapshot
-// holds them, or the snapshot contradicts what was released.
+// holds them, the snapshot contradicts what was released, or a term is one that no node can have written.
 [[nodiscard]] CONFMAN_DECL failure check_recovered(const recovered_log& recovered);
 
 // No term above is accepted from a peer: a damaged one must not bring our own next term to an overflow.

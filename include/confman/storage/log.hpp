@@ -206,6 +206,8 @@ class log {
                          std::to_string(last_index().value()) +
                          ": it does not continue the log; this is a bug, please report it");
     };
+    if (batch.reset && batch.reset->at.index > highest_index)
+      return misplaced("a reset to entry", batch.reset->at.index);
     const log_index start = batch.reset ? batch.reset->at.index : start_.index;
     log_index before = batch.reset ? start : last_index();
     if (batch.truncate_from) {

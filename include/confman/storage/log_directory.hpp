@@ -69,15 +69,15 @@ class log_directory {
   // Sequence numbers of all segment files, ascending.
   [[nodiscard]] result<std::vector<std::uint64_t>> segments() { return numbered(segment_prefix); }
 
-  // Removes what earlier runs left behind: segments before `first`, and spares, which may exist in the page
+  // Removes what earlier runs left behind: segments up to `last`, and spares, which may exist in the page
   // cache only, if a sync failed.
-  [[nodiscard]] failure remove_leftovers(std::uint64_t first) {
+  [[nodiscard]] failure remove_leftovers(std::uint64_t last) {
     const auto old = segments();
     const auto spares = numbered(spare_prefix);
     if (!old) return old.error();
     if (!spares) return spares.error();
     for (const std::uint64_t sequence : *old)
-      if (sequence < first)
+      if (sequence <= last)
         if (failure f = fs_->remove(segment_path(sequence))) return f;
     for (const std::uint64_t number : *spares)
       if (failure f = fs_->remove(spare_path(number))) return f;
@@ -157,6 +157,8 @@ class log_directory {
       return bad("segment_bytes must be a multiple of 8 from 1 KiB to 1 GiB");
     if (options_.max_entry_bytes > (std::uint64_t{4} << 30) - 1024)
       return bad("max_entry_bytes must be at most 4 GiB - 1 KiB");
+    if (options_.begin_at && options_.begin_at->at.index > highest_index)
+      return bad("begin_at is a place that no log gets to");
     return {};
   }
 

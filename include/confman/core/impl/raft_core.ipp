@@ -22,9 +22,29 @@ namespace detail {
   return hash != snapshot.hash;
 }
 
+// Terms never decrease along a log, and none is above what a peer may have.
+[[nodiscard]] inline failure check_terms(const recovered_log& recovered) {
+  const auto bad = [](const std::string& where, term_t term) {
+    return failure(errc::log_damaged, where + " has term " + std::to_string(term.value()) +
+                                          ", which no node can have written there; keep the data directory "
+                                          "for analysis, and let the node join anew with an empty one");
+  };
+  term_t before = recovered.base.term;
+  for (const entry& e : recovered.entries) {
+    if (e.term < before) return bad("log entry " + std::to_string(e.index.value()), e.term);
+    before = e.term;
+  }
+  if (before > highest_term) return bad("the end of the log", before);
+  if (recovered.state.term > highest_term) return bad("the log's state", recovered.state.term);
+  if (recovered.snapshot && recovered.snapshot->at.term > highest_term)
+    return bad("the newest snapshot", recovered.snapshot->at.term);
+  return {};
+}
+
 }  // namespace detail
 
 CONFMAN_DECL failure check_recovered(const recovered_log& recovered) {
+  if (failure f = detail::check_terms(recovered)) return f;
   for (const entry& e : recovered.entries)
     if (e.type == entry_type::configuration && !decode_configuration(e.payload.view()))
       return {

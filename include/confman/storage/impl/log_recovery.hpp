@@ -150,7 +150,7 @@ failure log<FileSystem>::settle(const std::vector<log_format::segment_header>& h
   const log_format::segment_header& header = headers.back();
   if (drop_last)
     if (failure f = fs_->remove(directory_.segment_path(header.sequence + 1))) return f;
-  if (failure f = directory_.remove_leftovers(headers.front().sequence)) return f;
+  if (failure f = directory_.remove_leftovers(headers.front().sequence - 1)) return f;
   if (seal && end.last_frame == 0)
     if (failure f = rewrite_seal(headers[headers.size() - 2].sequence, *seal)) return f;
   result<file> f = directory_.open_segment(header.sequence);

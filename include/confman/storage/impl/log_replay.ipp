@@ -31,7 +31,11 @@ CONFMAN_DECL failure log_replay::begin(const std::string& path, std::string_view
   frames_.clear();
   lowest_truncations_.emplace_back(~std::uint64_t{0});
   link_ = header.checksum;
-  if (header.first_frame == 0 ||
+  // Sums of these must not overflow. A log may have gone on from the highest place, hence the factor.
+  constexpr std::uint64_t most = 2 * highest_index.value();
+  if (header.first_frame == 0 || header.first_frame > most || header.sequence > most ||
+      header.base.index.value() > most || header.start.index.value() > most ||
+      header.capacity % log_format::alignment != 0 ||
       header.capacity < log_format::segment_header_bytes + log_format::frame_header_bytes)
     return damage(path, 0, "the segment header has a valid checksum and impossible numbers");
   if (header.first_frame != expected_)
@@ -87,8 +91,10 @@ CONFMAN_DECL bool log_replay::frame_at(std::string_view bytes, std::uint64_t off
     return bad("no valid batch header");
   if (frame.number != expected_ || frame.previous != link_ || frame.synced >= frame.number)
     return bad("the batch header does not continue the batch before it");
-  if (frame.body_bytes > room - log_format::frame_header_bytes ||
-      frame.body_bytes % log_format::alignment != 0)
+  // All but a seal leave room for one.
+  const bool seals = (frame.flags & log_format::frame_header::seal) != 0;
+  const std::uint64_t taken = (seals ? 1 : 2) * log_format::frame_header_bytes;
+  if (room < taken || frame.body_bytes > room - taken || frame.body_bytes % log_format::alignment != 0)
     return bad("the batch is longer than the segment");
   const std::string_view body = bytes.substr(offset + log_format::frame_header_bytes, frame.body_bytes);
   if (crc32c(body, where.seed(offset)) != frame.body_checksum)
@@ -253,6 +259,10 @@ CONFMAN_DECL failure log_replay::reset(const std::string& path, std::uint64_t of
                                        const log_format::anchor& at) {
   if (!frames_.empty() || offset != log_format::segment_header_bytes + log_format::frame_header_bytes)
     return damage(path, offset, "a reset of the log that isn't at the beginning of its segment");
+  if (at.index > highest_index)
+    return damage(
+        path, offset,
+        "a reset of the log to entry " + std::to_string(at.index.value()) + ", a place that no log gets to");
   entries_.clear();
   places_.clear();
   start_ = origin_ = at;
