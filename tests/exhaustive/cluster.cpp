@@ -1,0 +1,254 @@
+#include "exhaustive/cluster.hpp"
+
+#include <sstream>
+#include <stdexcept>
+
+namespace confman::exhaustive {
+
+namespace {
+
+// The receiver's term never falls below the one on its disk, and what answers a lower term is ignored without
+// a trace (raft_core::pass_term_gate), so such a message is as good as lost.
+std::uint8_t dead_from(const message& m) {
+  const auto term = static_cast<std::uint8_t>(m.term.value());
+  if (const auto* p = std::get_if<pre_vote_response>(&m.body))
+    return std::max(term, static_cast<std::uint8_t>(p->campaign_term.value()));
+  if (std::holds_alternative<stale_term>(m.body)) return term;
+  const bool ignored = std::holds_alternative<vote_response>(m.body) || std::holds_alternative<append_ok>(m.body) ||
+                       std::holds_alternative<append_reject>(m.body) ||
+                       std::holds_alternative<heartbeat_response>(m.body) ||
+                       std::holds_alternative<read_index_request>(m.body) ||
+                       std::holds_alternative<read_index_response>(m.body) ||
+                       std::holds_alternative<timeout_now>(m.body);
+  return ignored ? static_cast<std::uint8_t>(term + 1) : 0;
+}
+
+}  // namespace
+
+cluster::cluster(const scope& s) : scope_(s) {
+  for (unsigned id = 1; id <= s.nodes; ++id) first_.nodes[id - 1] = number_of(node(s, id));
+  const history nothing;
+  first_.past = histories_.number(nothing.hash(), [&] { return nothing; });
+  prepare();
+}
+
+std::uint32_t cluster::number_of(node&& n) {
+  const hash128 h = n.hash();
+  return nodes_.number(h, [&] {
+    facts f = n.describe();
+    return known_node{std::move(n), f};
+  });
+}
+
+std::uint32_t cluster::number_of(const message& m) {
+  return messages_.number(testing::hash_of_message(m), [&] {
+    return known_message{m, static_cast<std::uint8_t>(m.from.value()), static_cast<std::uint8_t>(m.to.value()),
+                         scope_.rule == broken::nothing ? dead_from(m) : std::uint8_t{0}};
+  });
+}
+
+// Messages that a broken rule adds to those that were sent.
+void cluster::forge(const message& m, effect& e) {
+  message extra = m;
+  if (const auto* vote = std::get_if<vote_response>(&m.body);
+      scope_.rule == broken::echoed_grant && vote && vote->granted) {
+    extra.from = node_id(6 - m.from.value() - m.to.value());
+    extra.incarnation = incarnation_id(1000 + extra.from.value());
+    e.forged.push_back(number_of(extra));
+  }
+  if (const auto* beat = std::get_if<heartbeat>(&m.body); scope_.rule == broken::echoed_beat && beat) {
+    std::swap(extra.from, extra.to);
+    extra.incarnation = incarnation_id(1000 + extra.from.value());
+    extra.body = heartbeat_response{beat->round};
+    e.forged.push_back(number_of(extra));
+  }
+}
+
+bool cluster::matters(const facts& before, const facts& after, const action& a, const effect& e) const {
+  if (a.what == step::crash || a.what == step::read || !e.reads.empty()) return true;
+  if (before.as != after.as || before.term != after.term || before.commit != after.commit ||
+      before.snapshot != after.snapshot || !(before.log == after.log))
+    return true;
+  return std::any_of(e.sent.begin(), e.sent.end(), [this](std::uint32_t m) {
+    const message_body& body = messages_[m].what.body;
+    return std::holds_alternative<vote_response>(body) || std::holds_alternative<vote_request>(body);
+  });
+}
+
+cluster::result_of_step cluster::work_out(std::uint32_t from, const action& a) {
+  node copy = nodes_[from].what;
+  output out = copy.take(scope_, a, a.of_message() ? &messages_[a.detail].what : nullptr);
+  effect e;
+  testing::state_hasher h;
+  for (const message& m : out.messages) {
+    if (m.to.value() < 1 || m.to.value() > scope_.nodes) continue;
+    e.sent.push_back(number_of(m));
+    e.shown.push_back(&messages_[e.sent.back()].what);
+    h(e.sent.back());
+    forge(m, e);
+  }
+  e.reads = std::move(out.reads);
+  e.wrong = std::move(out.wrong);
+  h(e.reads.size());
+  for (const read_answer& r : e.reads) h.values(r);
+  h.bytes(e.wrong);
+  result_of_step result;
+  result.node = number_of(std::move(copy));
+  result.matters = matters(nodes_[from].seen, nodes_[result.node].seen, a, e);
+  result.effect = effects_.number(h.result(), [&] { return std::move(e); });
+  return result;
+}
+
+bool cluster::take(const state& s, const action& a, state& next, std::string& wrong) {
+  next = s;
+  if (a.of_message() && a.what != step::duplicate)
+    next.messages.erase(std::lower_bound(next.messages.begin(), next.messages.end(), a.detail));
+  if (a.what == step::lose) return true;
+  const unsigned id = receiver(a);
+  const std::uint32_t from = s.nodes[id - 1];
+  action same = a;
+  if (a.what == step::duplicate) same.what = step::deliver;
+  const std::uint64_t key = std::uint64_t{from} << 32 | same.code();
+  std::uint32_t number = 0;
+  if (const std::uint32_t* known = known_steps_.find(key)) {
+    number = *known;
+  } else {
+    number = static_cast<std::uint32_t>(results_.size());
+    results_.push_back(work_out(from, same));
+    known_steps_.insert(key, number);
+  }
+  const result_of_step result = results_[number];
+  const effect& done = effects_[result.effect];
+  const facts &before = nodes_[from].seen, &after = nodes_[result.node].seen;
+  if (after.term > scope_.terms) return false;
+  charge(next, a, before.as == role::leader);
+  next.nodes[id - 1] = result.node;
+  wrong = done.wrong;
+  if (wrong.empty() && result.matters) {
+    happening h{scope_, a, {}, id, after, done.shown, done.reads};
+    for (unsigned n = 1; n <= scope_.nodes; ++n) h.nodes[n] = &facts_of(s, n);
+    history past = histories_[s.past];
+    wrong = past.judge(h);
+    next.past = histories_.number(past.hash(), [&] { return past; });
+  }
+  if (after.durable_term != before.durable_term) drop_dead(next, id);
+  send(next, done.sent);
+  send(next, done.forged);
+  return true;
+}
+
+void cluster::charge(state& s, const action& a, bool leads) noexcept {
+  spent used(s.used);
+  switch (a.what) {
+    case step::tick:
+      used.one(leads ? spent::beats : spent::timeouts);
+      break;
+    case step::propose:
+      used.one(spent::proposals);
+      break;
+    case step::crash:
+      used.one(spent::crashes);
+      break;
+    case step::change:
+      used.one(spent::changes);
+      break;
+    case step::read:
+      used.one(spent::reads);
+      break;
+    case step::snapshot:
+      used.one(spent::snapshots);
+      break;
+    case step::duplicate:
+      used.one(spent::duplicates);
+      break;
+    case step::store:
+    case step::deliver:
+    case step::lose:
+      break;
+  }
+  s.used = used.packed();
+}
+
+void cluster::send(state& s, const std::vector<std::uint32_t>& sent) const {
+  for (const std::uint32_t m : sent) {
+    const known_message& k = messages_[m];
+    if (k.dead_from != 0 && facts_of(s, k.to).durable_term >= k.dead_from) continue;
+    const auto at = std::lower_bound(s.messages.begin(), s.messages.end(), m);
+    if (at != s.messages.end() && *at == m) continue;
+    if (s.messages.size() < scope_.in_flight) s.messages.insert(at, m);
+  }
+}
+
+void cluster::drop_dead(state& s, unsigned to) const {
+  const std::uint8_t term = facts_of(s, to).durable_term;
+  std::erase_if(s.messages, [&](std::uint32_t m) {
+    const known_message& k = messages_[m];
+    return k.to == to && k.dead_from != 0 && term >= k.dead_from;
+  });
+}
+
+hash128 cluster::fingerprint(const state& s) const noexcept {
+  testing::state_hasher h;
+  for (unsigned i = 0; i < scope_.nodes; i += 2)
+    h(std::uint64_t{s.nodes[i]} << 32 | (i + 1 < scope_.nodes ? s.nodes[i + 1] : 0));
+  h(std::uint64_t{s.past} << 32 | s.used);
+  h(s.messages.size());
+  for (std::size_t i = 0; i < s.messages.size(); i += 2)
+    h(std::uint64_t{s.messages[i]} << 32 | (i + 1 < s.messages.size() ? s.messages[i + 1] : 0));
+  return h.result();
+}
+
+void cluster::pack(const state& s, std::vector<std::uint32_t>& words) const {
+  words.clear();
+  words.insert(words.end(), s.nodes.begin(), s.nodes.begin() + scope_.nodes);
+  words.push_back(s.past);
+  words.push_back(s.used);
+  words.insert(words.end(), s.messages.begin(), s.messages.end());
+}
+
+void cluster::unpack(const std::uint32_t* words, std::size_t count, state& s) const {
+  std::copy(words, words + scope_.nodes, s.nodes.begin());
+  s.past = words[scope_.nodes];
+  s.used = words[scope_.nodes + 1];
+  s.messages.assign(words + scope_.nodes + 2, words + count);
+}
+
+// --- before the search begins
+
+void cluster::must_take(state& s, const action& a) {
+  state next;
+  std::string wrong;
+  if (!take(s, a, next, wrong) || !wrong.empty())
+    throw std::invalid_argument("configuration " + scope_.name + ": its start fails at " + word(a) + ": " + wrong);
+  s = std::move(next);
+}
+
+// All that is written and sent arrives, between the nodes named by their digits; the rest is lost.
+void cluster::settle(state& s, const std::string& only) {
+  const auto has = [&only](unsigned id) { return only.find(static_cast<char>('0' + id)) != std::string::npos; };
+  for (bool again = true; again;) {
+    again = false;
+    for (unsigned id = 1; id <= scope_.nodes; ++id)
+      for (; has(id) && facts_of(s, id).writing != 0; again = true) must_take(s, {step::store, id, 0});
+    if (s.messages.empty()) continue;
+    again = true;
+    const std::uint32_t m = s.messages.front();
+    const known_message& k = messages_[m];
+    must_take(s, {has(k.from) && has(k.to) ? step::deliver : step::lose, 0, m});
+  }
+}
+
+// scope.start: words of steps as in a path, and `*123`: everything settles between these nodes.
+void cluster::prepare() {
+  std::istringstream words(scope_.start);
+  for (std::string next; words >> next;) {
+    if (next[0] == '*')
+      settle(first_, next);
+    else
+      must_take(first_, parse(first_, next));
+  }
+  used_before_ = first_.used;
+  preparing_ = false;
+}
+
+}  // namespace confman::exhaustive
