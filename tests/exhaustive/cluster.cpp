@@ -14,12 +14,11 @@ std::uint8_t dead_from(const message& m) {
   if (const auto* p = std::get_if<pre_vote_response>(&m.body))
     return std::max(term, static_cast<std::uint8_t>(p->campaign_term.value()));
   if (std::holds_alternative<stale_term>(m.body)) return term;
-  const bool ignored = std::holds_alternative<vote_response>(m.body) || std::holds_alternative<append_ok>(m.body) ||
-                       std::holds_alternative<append_reject>(m.body) ||
-                       std::holds_alternative<heartbeat_response>(m.body) ||
-                       std::holds_alternative<read_index_request>(m.body) ||
-                       std::holds_alternative<read_index_response>(m.body) ||
-                       std::holds_alternative<timeout_now>(m.body);
+  const bool ignored =
+      std::holds_alternative<vote_response>(m.body) || std::holds_alternative<append_ok>(m.body) ||
+      std::holds_alternative<append_reject>(m.body) || std::holds_alternative<heartbeat_response>(m.body) ||
+      std::holds_alternative<read_index_request>(m.body) ||
+      std::holds_alternative<read_index_response>(m.body) || std::holds_alternative<timeout_now>(m.body);
   return ignored ? static_cast<std::uint8_t>(term + 1) : 0;
 }
 
@@ -42,7 +41,8 @@ std::uint32_t cluster::number_of(node&& n) {
 
 std::uint32_t cluster::number_of(const message& m) {
   return messages_.number(testing::hash_of_message(m), [&] {
-    return known_message{m, static_cast<std::uint8_t>(m.from.value()), static_cast<std::uint8_t>(m.to.value()),
+    return known_message{m, static_cast<std::uint8_t>(m.from.value()),
+                         static_cast<std::uint8_t>(m.to.value()), std::uint32_t{1} << m.body.index(),
                          scope_.rule == broken::nothing ? dead_from(m) : std::uint8_t{0}};
   });
 }
@@ -51,9 +51,8 @@ std::uint32_t cluster::number_of(const message& m) {
 void cluster::forge(const message& m, effect& e) {
   message extra = m;
   if (const auto* vote = std::get_if<vote_response>(&m.body);
-      scope_.rule == broken::echoed_grant && vote && vote->granted) {
-    extra.from = node_id(6 - m.from.value() - m.to.value());
-    extra.incarnation = incarnation_id(1000 + extra.from.value());
+      scope_.rule == broken::refusal_grants && vote && !vote->granted) {
+    extra.body = vote_response{true};
     e.forged.push_back(number_of(extra));
   }
   if (const auto* beat = std::get_if<heartbeat>(&m.body); scope_.rule == broken::echoed_beat && beat) {
@@ -99,41 +98,47 @@ cluster::result_of_step cluster::work_out(std::uint32_t from, const action& a) {
   return result;
 }
 
+const cluster::result_of_step& cluster::look_up(std::uint32_t node, const action& a) {
+  const std::uint64_t key = std::uint64_t{node} << 32 | a.code();
+  if (const std::uint32_t* known = known_steps_.find(key)) return results_[*known];
+  results_.push_back(work_out(node, a));
+  known_steps_.insert(key, static_cast<std::uint32_t>(results_.size() - 1));
+  return results_.back();
+}
+
 bool cluster::take(const state& s, const action& a, state& next, std::string& wrong) {
   next = s;
   if (a.of_message() && a.what != step::duplicate)
     next.messages.erase(std::lower_bound(next.messages.begin(), next.messages.end(), a.detail));
-  if (a.what == step::lose) return true;
+  arrived_.clear();
+  charge(next, a, !a.of_message() && facts_of(s, a.node).as == role::leader);
+  action first = a;
+  if (a.what == step::duplicate) first.what = step::deliver;
+  if (!take_alone(next, first, arrived_, wrong)) return false;
+  for (std::size_t i = 0; i < arrived_.size() && wrong.empty(); ++i)
+    if (!take_alone(next, {step::deliver, 0, arrived_[i]}, arrived_, wrong)) return false;
+  return true;
+}
+
+bool cluster::take_alone(state& s, const action& a, std::vector<std::uint32_t>& arrived, std::string& wrong) {
   const unsigned id = receiver(a);
   const std::uint32_t from = s.nodes[id - 1];
-  action same = a;
-  if (a.what == step::duplicate) same.what = step::deliver;
-  const std::uint64_t key = std::uint64_t{from} << 32 | same.code();
-  std::uint32_t number = 0;
-  if (const std::uint32_t* known = known_steps_.find(key)) {
-    number = *known;
-  } else {
-    number = static_cast<std::uint32_t>(results_.size());
-    results_.push_back(work_out(from, same));
-    known_steps_.insert(key, number);
-  }
-  const result_of_step result = results_[number];
+  const result_of_step result = look_up(from, a);
   const effect& done = effects_[result.effect];
   const facts &before = nodes_[from].seen, &after = nodes_[result.node].seen;
   if (after.term > scope_.terms) return false;
-  charge(next, a, before.as == role::leader);
-  next.nodes[id - 1] = result.node;
   wrong = done.wrong;
   if (wrong.empty() && result.matters) {
     happening h{scope_, a, {}, id, after, done.shown, done.reads};
     for (unsigned n = 1; n <= scope_.nodes; ++n) h.nodes[n] = &facts_of(s, n);
     history past = histories_[s.past];
     wrong = past.judge(h);
-    next.past = histories_.number(past.hash(), [&] { return past; });
+    s.past = histories_.number(past.hash(), [&] { return past; });
   }
-  if (after.durable_term != before.durable_term) drop_dead(next, id);
-  send(next, done.sent);
-  send(next, done.forged);
+  s.nodes[id - 1] = result.node;
+  if (after.durable_term != before.durable_term) drop_dead(s, id);
+  send(s, done.sent, arrived);
+  send(s, done.forged, arrived);
   return true;
 }
 
@@ -163,19 +168,28 @@ void cluster::charge(state& s, const action& a, bool leads) noexcept {
       break;
     case step::store:
     case step::deliver:
-    case step::lose:
       break;
   }
   s.used = used.packed();
 }
 
-void cluster::send(state& s, const std::vector<std::uint32_t>& sent) const {
+void cluster::send(state& s, const std::vector<std::uint32_t>& sent,
+                   std::vector<std::uint32_t>& arrived) const {
   for (const std::uint32_t m : sent) {
     const known_message& k = messages_[m];
+    if ((k.kind & scope_.lost) != 0) continue;
     if (k.dead_from != 0 && facts_of(s, k.to).durable_term >= k.dead_from) continue;
+    if ((k.kind & scope_.at_once) != 0) {
+      arrived.push_back(m);
+      continue;
+    }
+    if (scope_.newest_only)
+      std::erase_if(s.messages, [&](std::uint32_t older) {
+        const known_message& o = messages_[older];
+        return o.kind == k.kind && o.from == k.from && o.to == k.to;
+      });
     const auto at = std::lower_bound(s.messages.begin(), s.messages.end(), m);
-    if (at != s.messages.end() && *at == m) continue;
-    if (s.messages.size() < scope_.in_flight) s.messages.insert(at, m);
+    if (at == s.messages.end() || *at != m) s.messages.insert(at, m);
   }
 }
 
@@ -219,31 +233,46 @@ void cluster::must_take(state& s, const action& a) {
   state next;
   std::string wrong;
   if (!take(s, a, next, wrong) || !wrong.empty())
-    throw std::invalid_argument("configuration " + scope_.name + ": its start fails at " + word(a) + ": " + wrong);
+    throw std::invalid_argument("configuration " + scope_.name + ": its start fails at " + word(a) + ": " +
+                                wrong);
   s = std::move(next);
 }
 
-// All that is written and sent arrives, between the nodes named by their digits; the rest is lost.
+// All that is written and sent arrives, as far as it stays among the nodes named by their digits.
 void cluster::settle(state& s, const std::string& only) {
-  const auto has = [&only](unsigned id) { return only.find(static_cast<char>('0' + id)) != std::string::npos; };
+  const auto has = [&only](unsigned id) {
+    return only.find(static_cast<char>('0' + id)) != std::string::npos;
+  };
   for (bool again = true; again;) {
     again = false;
     for (unsigned id = 1; id <= scope_.nodes; ++id)
       for (; has(id) && facts_of(s, id).writing != 0; again = true) must_take(s, {step::store, id, 0});
-    if (s.messages.empty()) continue;
+    const auto m = std::find_if(s.messages.begin(), s.messages.end(), [&](std::uint32_t n) {
+      return has(messages_[n].from) && has(messages_[n].to);
+    });
+    if (m == s.messages.end()) continue;
     again = true;
-    const std::uint32_t m = s.messages.front();
-    const known_message& k = messages_[m];
-    must_take(s, {has(k.from) && has(k.to) ? step::deliver : step::lose, 0, m});
+    must_take(s, {step::deliver, 0, *m});
   }
 }
 
-// scope.start: words of steps as in a path, and `*123`: everything settles between these nodes.
+void cluster::deliver_all(state& s, int from, int to) {
+  const std::vector<std::uint32_t> now = s.messages;
+  for (const std::uint32_t m : now)
+    if (messages_[m].from == from && messages_[m].to == to) must_take(s, {step::deliver, 0, m});
+}
+
+// scope.start: words of steps as in a path; `>12`: what is in flight from 1 to 2 arrives, oldest first;
+// `*123`: everything settles among these nodes; `!`: what is in flight is lost.
 void cluster::prepare() {
   std::istringstream words(scope_.start);
   for (std::string next; words >> next;) {
-    if (next[0] == '*')
+    if (next[0] == '!')
+      first_.messages.clear();
+    else if (next[0] == '*')
       settle(first_, next);
+    else if (next[0] == '>' && next.size() == 3)
+      deliver_all(first_, next[1] - '0', next[2] - '0');
     else
       must_take(first_, parse(first_, next));
   }

@@ -14,8 +14,8 @@ namespace confman::exhaustive {
 
 struct state {
   std::array<std::uint32_t, most_nodes> nodes{};
-  std::uint32_t past = 0;  // the history
-  std::uint32_t used = 0;  // the budgets, see `spent`
+  std::uint32_t past = 0;               // the history
+  std::uint32_t used = 0;               // the budgets, see `spent`
   std::vector<std::uint32_t> messages;  // in flight, sorted; two that are equal count as one
 };
 
@@ -55,6 +55,7 @@ class cluster {
   struct known_message {
     message what;
     std::uint8_t from = 0, to = 0;
+    std::uint32_t kind = 0;      // 1 << message_body::index()
     std::uint8_t dead_from = 0;  // a receiver whose disk has this term ignores it for good; 0: never
   };
   struct effect {
@@ -75,7 +76,9 @@ class cluster {
   std::uint32_t number_of(node&& n);
   void forge(const message& m, effect& e);
   [[nodiscard]] bool matters(const facts& before, const facts& after, const action& a, const effect& e) const;
-  void send(state& s, const std::vector<std::uint32_t>& sent) const;
+  bool take_alone(state& s, const action& a, std::vector<std::uint32_t>& arrived, std::string& wrong);
+  const result_of_step& look_up(std::uint32_t node, const action& a);
+  void send(state& s, const std::vector<std::uint32_t>& sent, std::vector<std::uint32_t>& arrived) const;
   void drop_dead(state& s, unsigned to) const;
   [[nodiscard]] const facts& facts_of(const state& s, unsigned id) const noexcept {
     return nodes_[s.nodes[id - 1]].seen;
@@ -89,6 +92,7 @@ class cluster {
   static void charge(state& s, const action& a, bool leads) noexcept;
   void prepare();
   void settle(state& s, const std::string& only);
+  void deliver_all(state& s, int from, int to);
   void must_take(state& s, const action& a);
 
   scope scope_;
@@ -99,6 +103,7 @@ class cluster {
   number_table known_steps_;
   std::deque<result_of_step> results_;
   state first_;
+  std::vector<std::uint32_t> arrived_;
   std::uint32_t used_before_ = 0;
   bool preparing_ = true;
 };
@@ -109,15 +114,17 @@ void cluster::for_each_step(const state& s, Visit&& visit) const {
   for (unsigned id = 1; id <= scope_.nodes; ++id) {
     const facts& f = facts_of(s, id);
     const bool leads = f.as == role::leader;
-    if (leads ? allows(s, spent::beats, scope_.beats)
-              : f.term < scope_.terms && f.voters.incoming != 0 && allows(s, spent::timeouts, scope_.timeouts))
+    if (leads
+            ? allows(s, spent::beats, scope_.beats)
+            : f.term < scope_.terms && f.voters.incoming != 0 && allows(s, spent::timeouts, scope_.timeouts))
       visit(action{step::tick, id, 0});
     if (leads && allows(s, spent::proposals, scope_.proposals))
       visit(action{step::propose, id, used.of(spent::proposals)});
     if (f.writing != 0) visit(action{step::store, id, 0});
     if (allows(s, spent::crashes, scope_.crashes))
       for (unsigned survives = 0; survives <= 2u * f.writing; ++survives)
-        if (survives % 2 == 0 || (f.partial >> (survives / 2) & 1u) != 0) visit(action{step::crash, id, survives});
+        if (survives % 2 == 0 || (f.partial >> (survives / 2) & 1u) != 0)
+          visit(action{step::crash, id, survives});
     if (leads && allows(s, spent::changes, scope_.changes)) visit(action{step::change, id, 0});
     if (f.leader && allows(s, spent::reads, scope_.reads))
       visit(action{step::read, id, used.of(spent::reads)});
@@ -128,7 +135,6 @@ void cluster::for_each_step(const state& s, Visit&& visit) const {
   for (const std::uint32_t m : s.messages) {
     visit(action{step::deliver, 0, m});
     if (again) visit(action{step::duplicate, 0, m});
-    if (scope_.in_flight < 255) visit(action{step::lose, 0, m});
   }
 }
 

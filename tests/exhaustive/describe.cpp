@@ -32,7 +32,9 @@ struct body_text {
     std::string all = "append after " + text(b.previous) + ":";
     for (const entry& e : b.entries)
       all += ' ' + text({e.term, e.index}) +
-             (e.type == entry_type::noop ? "" : e.type == entry_type::command ? "(command)" : "(members)");
+             (e.type == entry_type::noop      ? ""
+              : e.type == entry_type::command ? "(command)"
+                                              : "(members)");
     return all + ", commit " + number(b.commit.value());
   }
   std::string operator()(const append_ok& b) const { return "append_ok " + number(b.match.value()); }
@@ -67,9 +69,10 @@ std::string name_of(const facts& f) {
     log += i == f.log.base + 1u ? "" : " ";
     log += number(f.log.terms[i]);
   }
-  std::string disk = f.disk.last == f.log.last && f.disk.hashes == f.log.hashes ? "" : ", disk to " + number(f.disk.last);
-  return std::string(roles[static_cast<int>(f.as)]) + " of term " + number(f.term) + ", log [" + log + "]" + disk +
-         ", commit " + number(f.commit);
+  std::string disk =
+      f.disk.last == f.log.last && f.disk.hashes == f.log.hashes ? "" : ", disk to " + number(f.disk.last);
+  return std::string(roles[static_cast<int>(f.as)]) + " of term " + number(f.term) + ", log [" + log + "]" +
+         disk + ", commit " + number(f.commit);
 }
 
 }  // namespace
@@ -117,16 +120,16 @@ std::string cluster::sentence(const state& before, const action& a, const state&
                                          "a read is asked of",
                                          "a snapshot is taken by",
                                          "arrives: ",
-                                         "arrives, and will again: ",
-                                         "is lost: "};
+                                         "arrives, and will again: "};
   const int kind = static_cast<int>(a.what);
   std::string all = a.of_message() ? what[kind] + to_text(messages_[a.detail].what)
                                    : std::string(what[kind]) + " node " + number(a.node);
   if (a.what == step::crash)
-    all += ", " + number(a.detail / 2) + (a.detail % 2 != 0 ? " and a half" : "") + " of the writes under way survive";
-  const unsigned id = receiver(a);
-  if (a.what != step::lose && before.nodes[id - 1] != after.nodes[id - 1])
-    all += "\n           node " + number(id) + ": " + name_of(facts_of(after, id));
+    all += ", " + number(a.detail / 2) + (a.detail % 2 != 0 ? " and a half" : "") +
+           " of the writes under way survive";
+  for (unsigned id = 1; id <= scope_.nodes; ++id)
+    if (before.nodes[id - 1] != after.nodes[id - 1])
+      all += "\n                node " + number(id) + ": " + name_of(facts_of(after, id));
   return all;
 }
 

@@ -87,7 +87,8 @@ unsigned history::holders(const happening& h, unsigned index) {
   unsigned found = 0;
   for (unsigned id = 1; id <= h.within.nodes; ++id) {
     const facts& f = id == h.at ? h.after : *h.nodes[id];
-    const bool held = index <= f.snapshot || (f.disk.knows(index) && f.disk.hashes[index] == h.after.log.hashes[index]);
+    const bool held =
+        index <= f.snapshot || (f.disk.knows(index) && f.disk.hashes[index] == h.after.log.hashes[index]);
     if (held) found |= 1u << id;
   }
   return found;

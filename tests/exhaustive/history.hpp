@@ -36,8 +36,8 @@ class history {
   // The nodes on whose disk the entry is.
   [[nodiscard]] static unsigned holders(const happening& h, unsigned index);
 
-  std::array<std::uint8_t, most_terms + 1> leader_{};                                  // by term
-  std::array<std::array<std::uint8_t, most_terms + 1>, most_nodes + 1> vote_{};        // by node and term
+  std::array<std::uint8_t, most_terms + 1> leader_{};                            // by term
+  std::array<std::array<std::uint8_t, most_terms + 1>, most_nodes + 1> vote_{};  // by node and term
   unsigned committed_ = 0;
   std::array<std::uint8_t, most_entries + 1> by_{};  // by index: the term of who committed it
   std::array<std::uint64_t, most_entries + 1> hash_{};

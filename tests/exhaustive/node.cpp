@@ -71,11 +71,13 @@ void put(log_image& image, version at, chain_hash hash) {
 }
 
 bool is_fatal(const std::error_code& e) {
-  return e == errc::two_leaders || e == errc::log_diverged || e == errc::log_damaged || e == errc::bad_command;
+  return e == errc::two_leaders || e == errc::log_diverged || e == errc::log_damaged ||
+         e == errc::bad_command;
 }
 
 std::string name(const facts& f, const char* what) {
-  return std::string(what) + " (term " + std::to_string(f.term) + ", commit " + std::to_string(f.commit) + ")";
+  return std::string(what) + " (term " + std::to_string(f.term) + ", commit " + std::to_string(f.commit) +
+         ")";
 }
 
 }  // namespace
@@ -131,16 +133,19 @@ void node::input(const scope& s, const action& a, const message* m, output& out)
       return take_snapshot();
     case step::deliver:
     case step::duplicate:
-    case step::lose:
       return deliver(s, *m, out);
   }
 }
 
 void node::deliver(const scope& s, message m, output& out) {
-  if (const auto* piece = std::get_if<snapshot_piece>(&m.body)) return install(*piece);
+  const auto* piece = std::get_if<snapshot_piece>(&m.body);
+  const std::optional<snapshot_piece> snapshot = piece ? std::optional(*piece) : std::nullopt;
+  const term_t term = m.term;
   if (s.rule == broken::old_append_ok && std::holds_alternative<append_ok>(m.body)) m.term = core_.term();
   if (const std::error_code error = core_.step(std::move(m)); is_fatal(error))
     out.wrong = "a sound message is refused: " + error.message();
+  // The core follows a later term; of an earlier one no snapshot is taken.
+  if (snapshot && term == core_.term()) install(*snapshot);
 }
 
 void node::store(const scope& s) {
@@ -275,8 +280,9 @@ std::string node::check_promise(const message& m) const {
   if (const auto* ok = std::get_if<append_ok>(&m.body)) {
     const facts f = describe();
     const auto match = static_cast<unsigned>(ok->match.value());
-    const bool held = match <= f.disk.base || match <= f.snapshot ||
-                      (match <= f.disk.last && f.log.knows(match) && f.disk.hashes[match] == f.log.hashes[match]);
+    const bool held =
+        match <= f.disk.base || match <= f.snapshot ||
+        (match <= f.disk.last && f.log.knows(match) && f.disk.hashes[match] == f.log.hashes[match]);
     if (!held) return "durable first: " + to_text(m) + " leaves, the disk doesn't hold that";
   }
   return {};

@@ -19,7 +19,7 @@ enum class broken : std::uint8_t {
   store_claims,    // a write counts as durable when it is handed out
   store_loses,     // a crash takes the last durable entry with it
   vote_forgotten,  // a restart finds the term, but not the vote
-  echoed_grant,    // a grant also arrives in the name of the third node
+  refusal_grants,  // a refused vote arrives as a grant, too
   old_append_ok,   // an acknowledgement of an old term is delivered as one of the receiver's term
   echoed_beat,     // the answer to a heartbeat is made up as soon as the heartbeat leaves
   stored_twice,    // a write is acknowledged twice: the core's own assertion must end the run
@@ -40,12 +40,18 @@ struct scope {
   unsigned changes = 0;
   unsigned reads = 0;
   unsigned snapshots = 0;
-  unsigned in_flight = 255;  // messages at a time; what is more is lost, and so may be any other
-  unsigned writes = 1;       // handed out and not durable yet, per node
+  // Kinds of messages, as bits 1 << message_body::index(): those that arrive as soon as they are sent, and
+  // those that are always lost.
+  std::uint32_t at_once = 0;
+  std::uint32_t lost = 0;
+  // A message that hasn't arrived is lost when another of its kind follows from the same node to the same.
+  bool newest_only = false;
+  unsigned writes = 1;  // handed out and not durable yet, per node
   std::vector<member_change> change{};
   std::string start{};  // what happens before the search begins, see search::prepare()
   std::uint64_t states = 20'000'000;
   broken rule = broken::nothing;
+  std::string expected{};  // broken on purpose: part of what the search must say
 };
 
 enum class step : std::uint8_t {
@@ -58,9 +64,8 @@ enum class step : std::uint8_t {
   snapshot,
   deliver,
   duplicate,  // delivered, and still in flight
-  lose,
 };
-inline constexpr const char* step_letters = "tpwcmrsdDx";
+inline constexpr const char* step_letters = "tpwcmrsdD";
 
 // One step: what, and to which node with which detail, or for messages which.
 struct action {
@@ -100,7 +105,7 @@ class spent {
 
 // The configurations that the program knows, by name.
 [[nodiscard]] const std::vector<scope>& all_scopes();
-// Rules broken on purpose, each in a scope small enough to find it fast.
+// Rules that are broken on purpose, each in a scope in which that is found fast.
 [[nodiscard]] const std::vector<scope>& broken_scopes();
 
 }  // namespace confman::exhaustive

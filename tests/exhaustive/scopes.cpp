@@ -1,4 +1,8 @@
 // The configurations of the search.
+#include <type_traits>
+#include <variant>
+
+#include "confman/core/message.hpp"
 #include "exhaustive/scope.hpp"
 
 namespace confman::exhaustive {
@@ -14,6 +18,19 @@ member_change add_voter(std::uint64_t id) {
   return {member_change::action::add_voter, {node_id(id), incarnation_id(1000 + id)}};
 }
 
+template <class Body>
+constexpr std::uint32_t kind() {
+  std::uint32_t bit = 1;
+  const auto find = [&]<class... Bodies>(std::variant<Bodies...>*) {
+    bool found = false;
+    ((found = found || std::is_same_v<Body, Bodies>, bit <<= found ? 0 : 1), ...);
+  };
+  find(static_cast<message_body*>(nullptr));
+  return bit;
+}
+constexpr std::uint32_t pre_votes = kind<pre_vote_request>() | kind<pre_vote_response>();
+constexpr std::uint32_t beats = kind<heartbeat>() | kind<heartbeat_response>() | kind<commit_notice>();
+
 scope named(const char* name, const char* what) {
   scope s;
   s.name = name;
@@ -21,57 +38,120 @@ scope named(const char* name, const char* what) {
   return s;
 }
 
+// Pre-votes arrive at once, of each kind of message the newest is in flight: so less deep paths lead to the
+// same protocol states, and a scope can be searched to its end.
+scope narrow(const char* name, const char* what) {
+  scope s = named(name, what);
+  s.start = one_leads;
+  s.at_once = pre_votes;
+  s.newest_only = true;
+  return s;
+}
+
 std::vector<scope> make_scopes() {
   std::vector<scope> all;
-  {
-    scope s = named("plain", "from empty disks: 3 election timeouts, 2 entries");
-    s.timeouts = 3, s.proposals = 2;
-    all.push_back(s);
-  }
-  {
-    scope s = named("first-start", "the first election, data directories not bound yet; a crash");
+  const auto add = [&all](scope s, const auto& budgets) {
+    budgets(s);
+    all.push_back(std::move(s));
+  };
+  add(named("plain", "from empty disks: 3 terms, 2 entries, everything in flight may still arrive"),
+      [](scope& s) { s.timeouts = 3, s.proposals = 2; });
+  add(named("first-start", "the first election, data directories not bound yet, a crash"), [](scope& s) {
     s.bound = false;
     s.terms = 2, s.timeouts = 2, s.proposals = 1, s.crashes = 1;
-    all.push_back(s);
-  }
-  {
-    scope s = named("everything", "2 entries, 1 crash, 1 duplicate, 1 change, at most 3 messages in flight");
-    s.start = one_leads;
-    s.timeouts = 2, s.beats = 1, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
+  });
+  add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
     s.change = {remove_voter(3)};
-    s.in_flight = 3;
-    all.push_back(s);
-  }
-  {
-    scope s = named("crash", "a leader, then two elections, a crash, a duplicate");
-    s.start = one_leads;
-    s.timeouts = 2, s.proposals = 1, s.crashes = 1, s.duplicates = 1;
-    all.push_back(s);
-  }
-  {
-    scope s = named("change", "the leader removes a member, itself or another, and crashes may come");
-    s.start = one_leads;
-    s.timeouts = 2, s.changes = 1, s.crashes = 1, s.change = {remove_voter(1)};
-    all.push_back(s);
-  }
-  {
-    scope s = named("reads", "reads at any node while leaders change");
-    s.start = one_leads;
-    s.timeouts = 1, s.beats = 1, s.proposals = 1, s.reads = 1;
-    all.push_back(s);
-  }
-  {
-    scope s = named("snapshots", "a follower that needs a snapshot, crashes while it comes");
-    s.start = one_leads;
-    s.timeouts = 1, s.beats = 1, s.proposals = 1, s.snapshots = 1, s.crashes = 1;
-    all.push_back(s);
-  }
-  {
-    scope s = named("replace", "a member is replaced through a joint configuration, four nodes");
-    s.start = one_leads;
+  });
+  add(narrow("leaders", "three leaders one after the other, 1 entry"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 4, s.proposals = 1;
+  });
+  add(narrow("crash", "leaders change, 1 entry, 1 crash"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.proposals = 1, s.crashes = 1;
+  });
+  add(narrow("duplicate", "leaders change, 1 entry, 1 duplicate"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.proposals = 1, s.duplicates = 1;
+  });
+  add(narrow("remove-leader", "leaders change while one removes itself"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.changes = 1, s.change = {remove_voter(1)};
+  });
+  add(narrow("remove-other", "leaders change while another member is removed"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.changes = 1, s.change = {remove_voter(3)};
+  });
+  add(narrow("replace", "a member is replaced through a joint configuration: four nodes"), [](scope& s) {
+    s.lost = beats;
     s.nodes = 4, s.terms = 2;
-    s.timeouts = 1, s.beats = 1, s.changes = 1, s.crashes = 1;
-    s.change = {add_voter(4), remove_voter(3)};
+    s.timeouts = 2, s.changes = 1, s.change = {add_voter(4), remove_voter(3)};
+  });
+  add(narrow("reads", "a read at any node while leaders change"),
+      [](scope& s) { s.terms = 2, s.timeouts = 2, s.reads = 1; });
+  add(narrow("snapshots", "a node that needs a snapshot, leaders change"), [](scope& s) {
+    s.lost = beats;
+    s.start = "t1 *12 !";
+    s.timeouts = 2, s.beats = 1, s.snapshots = 1, s.crashes = 1;
+  });
+  add(narrow("pipelined", "two writes on their way to each disk, 2 entries, a crash"), [](scope& s) {
+    s.lost = beats;
+    s.writes = 2;
+    s.terms = 2, s.timeouts = 2, s.proposals = 2, s.crashes = 1;
+  });
+  return all;
+}
+
+scope broken_rule(const char* name, broken rule, const char* expected) {
+  scope s = named(name, "");
+  s.rule = rule;
+  s.expected = expected;
+  s.at_once = pre_votes;
+  s.states = 5'000'000;
+  return s;
+}
+
+std::vector<scope> make_broken() {
+  std::vector<scope> all;
+  {
+    scope s = broken_rule("a write counts before it is stored", broken::store_claims, "durable first");
+    s.timeouts = 1;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a restart forgets the vote", broken::vote_forgotten, "one vote");
+    s.terms = 1, s.timeouts = 2, s.crashes = 1;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a refusal counts as a grant", broken::refusal_grants, "one leader");
+    s.terms = 1, s.timeouts = 2;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a crash takes a stored entry", broken::store_loses, "leader completeness");
+    s.start = "t1 *12 !";
+    s.terms = 2, s.timeouts = 2, s.crashes = 1;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("an acknowledgement of an old term counts", broken::old_append_ok, "commit");
+    s.start = "t1 *123 p1 p1 >12 w2 w2 c1.0 t3 *13 t3 t3";
+    s.timeouts = 1, s.lost = beats;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a heartbeat's answer is made up", broken::echoed_beat, "read");
+    s.start = one_leads;
+    s.terms = 2, s.timeouts = 2, s.reads = 1;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a write is acknowledged twice", broken::stored_twice, "assertion");
+    s.timeouts = 1;
     all.push_back(s);
   }
   return all;
@@ -85,7 +165,7 @@ const std::vector<scope>& all_scopes() {
 }
 
 const std::vector<scope>& broken_scopes() {
-  static const std::vector<scope> all;
+  static const std::vector<scope> all = make_broken();
   return all;
 }
 

@@ -90,7 +90,8 @@ bool show_path(cluster& c, const std::vector<action>& path) {
   bool bad = false, ended = false;
   std::string words;
   for (const action& a : path) words += (words.empty() ? "" : " ") + c.word(a);
-  std::printf("replay: ./tests/exhaustive.sh --config %s --replay '%s'\n", c.within().name.c_str(), words.c_str());
+  std::printf("replay: ./tests/exhaustive.sh --config %s --replay '%s'\n", c.within().name.c_str(),
+              words.c_str());
   std::fflush(stdout);
   for (unsigned i = 0; i < path.size() && !ended; ++i) bad = show_step(c, now, i + 1, path[i], ended);
   return bad;

@@ -21,8 +21,10 @@ template <class T>
 class pages {
  public:
   explicit pages(std::size_t count) : bytes_(count * sizeof(T)) {
-    void* const p = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const p =
+        mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
+    (void)madvise(p, bytes_, MADV_HUGEPAGE);  // touched at random: fewer misses of the page table
     data_ = static_cast<T*>(p);
   }
   pages(const pages&) = delete;

@@ -72,9 +72,7 @@ class state_visitor {
   void take(const remote_read& r) { (*this)(r.from, r.context); }
   void take(const read_answer& a) { (*this)(a.id, a.index); }
   void take(const entry_fetch& f) { (*this)(f.peer, f.from, f.last, f.max_bytes); }
-  void take(const write_batch& b) {
-    (*this)(b.truncate_from, b.entries, b.state, b.reset, b.release_before);
-  }
+  void take(const write_batch& b) { (*this)(b.truncate_from, b.entries, b.state, b.reset, b.release_before); }
   void take(const recovered_log& r) {
     (*this)(r.state, r.entries, r.boot, r.incarnation, r.cluster, r.base, r.base_hash, r.snapshot);
   }
@@ -84,8 +82,8 @@ class state_visitor {
   Message& show_;
 };
 
-// Not shown: clocks that the role doesn't look at, the dice when every throw gives the same, and the number of
-// a write, apart from its distance to those that are durable.
+// Not shown: clocks that the role doesn't look at, the dice when every throw gives the same, and the number
+// of a write, apart from its distance to those that are durable.
 template <class Visitor>
 void raft_core::visit_state(Visitor& visit) const {
   visit(state_, log_, configurations_, writes_, role_.index(), leader_, voted_for_, refused_by_, applied_,
