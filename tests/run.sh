@@ -134,6 +134,12 @@ stage_sim() {
   ./tests/sim.sh --seeds "$seeds"
 }
 
+stage_exhaustive() {
+  configure release
+  build_targets release confman_exhaustive
+  ./tests/exhaustive.sh
+}
+
 # Data-driven scripts; the runner's last line counts them.
 stage_scripts() {
   configure release
@@ -165,8 +171,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/clang"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim processes asan tsan
-  clang clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive processes asan
+  tsan clang clang_tidy)
 
 chosen=()
 while [ $# -gt 0 ]; do
