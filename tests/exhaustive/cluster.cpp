@@ -41,9 +41,10 @@ std::uint32_t cluster::number_of(node&& n) {
 
 std::uint32_t cluster::number_of(const message& m) {
   return messages_.number(testing::hash_of_message(m), [&] {
-    return known_message{m, static_cast<std::uint8_t>(m.from.value()),
-                         static_cast<std::uint8_t>(m.to.value()), std::uint32_t{1} << m.body.index(),
-                         scope_.rule == broken::nothing ? dead_from(m) : std::uint8_t{0}};
+    return known_message{
+        m, static_cast<std::uint8_t>(m.from.value()), static_cast<std::uint8_t>(m.to.value()),
+        std::uint32_t{1} << m.body.index(),
+        scope_.rule == broken::nothing && !scope_.keep_ignored ? dead_from(m) : std::uint8_t{0}};
   });
 }
 

@@ -125,7 +125,8 @@ void cluster::for_each_step(const state& s, Visit&& visit) const {
       for (unsigned survives = 0; survives <= 2u * f.writing; ++survives)
         if (survives % 2 == 0 || (f.partial >> (survives / 2) & 1u) != 0)
           visit(action{step::crash, id, survives});
-    if (leads && allows(s, spent::changes, scope_.changes)) visit(action{step::change, id, 0});
+    if (leads && allows(s, spent::changes, scope_.changes))
+      visit(action{step::change, id, used.of(spent::changes)});
     if (f.leader && allows(s, spent::reads, scope_.reads))
       visit(action{step::read, id, used.of(spent::reads)});
     if (f.applied > f.snapshot && allows(s, spent::snapshots, scope_.snapshots))

@@ -105,6 +105,7 @@ action cluster::parse(const state& s, const std::string& wanted) const {
     found.what = static_cast<step>(kind);
     found.node = static_cast<std::uint32_t>(wanted[1] - '0');
     if (found.what == step::propose) found.detail = spent(s.used).of(spent::proposals);
+    if (found.what == step::change) found.detail = spent(s.used).of(spent::changes);
     known = found.node >= 1 && found.node <= scope_.nodes;
   }
   if (!known) throw std::invalid_argument("no step '" + wanted + "' is possible here");

@@ -124,13 +124,13 @@ void node::input(const scope& s, const action& a, const message* m, output& out)
     case step::crash:
       return restart(s, a.detail, out);
     case step::change:
-      (void)core_.propose_change(s.change);
+      (void)core_.propose_change(s.change[a.detail]);
       return;
     case step::read:
       (void)core_.read(read_id(a.detail));
       return;
     case step::snapshot:
-      return take_snapshot();
+      return take_snapshot(out);
     case step::deliver:
     case step::duplicate:
       return deliver(s, *m, out);
@@ -174,8 +174,10 @@ void node::restart(const scope& s, unsigned survives, output& out) {
   core_ = raft_core(options_of(id, disk_.boot), bootstrap_of(s, id), std::move(found));
 }
 
-void node::take_snapshot() {
+void node::take_snapshot(output& out) {
   const snapshot_meta meta = core_.describe_snapshot();
+  if (voters_of(meta.members) != voters_in_log(meta.at.index))
+    out.wrong = "a snapshot names voters that were not in force at its last entry";
   disk_.snapshot = meta;
   core_.compacted(meta, meta.at.index + 1);
 }
@@ -248,6 +250,7 @@ facts node::describe() const {
   const log_view& log = core_.log();
   f.log.base = small(log.base().index.value());
   put(f.log, log.base(), *log.hash_at(log.base().index));
+  if (f.voters != voters_in_log(log.last_index())) f.members_differ = true;
   voter_sets voters = disk_.snapshot ? voters_of(disk_.snapshot->members) : voters_at_start_;
   for (log_index i = log.first_index(); i <= log.last_index(); ++i) {
     const entry& e = log.at(i);
@@ -261,6 +264,15 @@ facts node::describe() const {
   put(f.disk, disk_.base, disk_.base_hash);
   for (const entry& e : disk_.entries) put(f.disk, {e.term, e.index}, e.hash);
   return f;
+}
+
+voter_sets node::voters_in_log(log_index last) const {
+  voter_sets voters = disk_.snapshot ? voters_of(disk_.snapshot->members) : voters_at_start_;
+  const log_view& log = core_.log();
+  for (log_index i = log.first_index(); i <= last; ++i)
+    if (log.at(i).type == entry_type::configuration)
+      voters = voters_of(*decode_configuration(log.at(i).payload.view()));
+  return voters;
 }
 
 hash128 node::hash() const {
@@ -293,6 +305,7 @@ std::string node::check_step(const facts& before, const facts& after, const acti
   if (after.log.base > after.applied || after.applied > after.commit || after.commit > after.log.last ||
       after.snapshot > after.applied || after.disk.base > after.snapshot)
     return name(after, "not in order: first, snapshot, applied, commit, last");
+  if (after.members_differ) return name(after, "the voters in force are not those of the log's last change");
   if (a.what == step::crash) return {};
   if (after.term < before.term || after.commit < before.commit || after.applied < before.applied)
     return name(after, "term, commit or applied go back");

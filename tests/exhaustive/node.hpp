@@ -43,6 +43,7 @@ struct facts {
   node_id leader;
   voter_sets voters;
   std::uint8_t open_changes = 0;  // configurations with other voters that aren't known to be committed
+  bool members_differ = false;    // from what the log says
   std::uint8_t writing = 0;
   std::uint8_t partial = 0;  // bit k: write k in flight has entries and a state, so half of it may survive
   log_image log;
@@ -72,7 +73,9 @@ class node {
   void deliver(const scope& s, message m, output& out);
   void store(const scope& s);
   void restart(const scope& s, unsigned survives, output& out);
-  void take_snapshot();
+  void take_snapshot(output& out);
+  // The voters after the changes in the log up to there. Precondition: `last` is in the log.
+  [[nodiscard]] voter_sets voters_in_log(log_index last) const;
   void install(const snapshot_piece& piece);
   void pump(const scope& s, output& out);
   void write(const write_batch& batch, bool state_too);

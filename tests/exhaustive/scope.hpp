@@ -46,10 +46,12 @@ struct scope {
   std::uint32_t lost = 0;
   // A message that hasn't arrived is lost when another of its kind follows from the same node to the same.
   bool newest_only = false;
-  unsigned writes = 1;  // handed out and not durable yet, per node
-  std::vector<member_change> change{};
+  // Messages that their receivers certainly ignore stay in flight: for rules broken inside of the core.
+  bool keep_ignored = false;
+  unsigned writes = 1;                               // handed out and not durable yet, per node
+  std::vector<std::vector<member_change>> change{};  // the first, the second and so on
   std::string start{};  // what happens before the search begins, see search::prepare()
-  std::uint64_t states = 20'000'000;
+  std::uint64_t states = 15'000'000;
   broken rule = broken::nothing;
   std::string expected{};  // broken on purpose: part of what the search must say
 };

@@ -63,7 +63,7 @@ std::vector<scope> make_scopes() {
   add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), [](scope& s) {
     s.lost = beats;
     s.timeouts = 2, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
-    s.change = {remove_voter(3)};
+    s.change = {{remove_voter(3)}};
   });
   add(narrow("leaders", "three leaders one after the other, 1 entry"), [](scope& s) {
     s.lost = beats;
@@ -77,31 +77,49 @@ std::vector<scope> make_scopes() {
     s.lost = beats;
     s.timeouts = 2, s.proposals = 1, s.duplicates = 1;
   });
-  add(narrow("remove-leader", "leaders change while one removes itself"), [](scope& s) {
+  add(narrow("remove-leader", "leaders change while one removes itself, 1 entry, 1 crash"), [](scope& s) {
     s.lost = beats;
-    s.timeouts = 2, s.changes = 1, s.change = {remove_voter(1)};
+    s.timeouts = 2, s.proposals = 1, s.crashes = 1, s.changes = 1, s.change = {{remove_voter(1)}};
   });
-  add(narrow("remove-other", "leaders change while another member is removed"), [](scope& s) {
+  add(narrow("two-changes", "leaders change while two members are removed, 1 entry"), [](scope& s) {
     s.lost = beats;
-    s.timeouts = 2, s.changes = 1, s.change = {remove_voter(3)};
+    s.timeouts = 3, s.proposals = 1, s.changes = 2, s.change = {{remove_voter(3)}, {remove_voter(2)}};
   });
-  add(narrow("replace", "a member is replaced through a joint configuration: four nodes"), [](scope& s) {
-    s.lost = beats;
-    s.nodes = 4, s.terms = 2;
-    s.timeouts = 2, s.changes = 1, s.change = {add_voter(4), remove_voter(3)};
-  });
-  add(narrow("reads", "a read at any node while leaders change"),
-      [](scope& s) { s.terms = 2, s.timeouts = 2, s.reads = 1; });
-  add(narrow("snapshots", "a node that needs a snapshot, leaders change"), [](scope& s) {
+  add(narrow("replace", "a member is replaced through a joint configuration: four nodes, 1 entry"),
+      [](scope& s) {
+        s.lost = beats;
+        s.nodes = 4, s.terms = 2;
+        s.timeouts = 2, s.proposals = 1, s.changes = 1, s.change = {{add_voter(4), remove_voter(3)}};
+      });
+  add(narrow("reads", "2 reads at any node while leaders change, 1 entry"),
+      [](scope& s) { s.terms = 2, s.timeouts = 2, s.proposals = 1, s.reads = 2; });
+  add(narrow("snapshots", "a node without log needs a snapshot, 1 entry, 1 crash"), [](scope& s) {
     s.lost = beats;
     s.start = "t1 *12 !";
-    s.timeouts = 2, s.beats = 1, s.snapshots = 1, s.crashes = 1;
+    s.terms = 2, s.timeouts = 2, s.beats = 1, s.proposals = 1, s.snapshots = 1, s.crashes = 1;
   });
-  add(narrow("pipelined", "two writes on their way to each disk, 2 entries, a crash"), [](scope& s) {
+  add(narrow("conflict", "a node gets a snapshot in place of a suffix that was never committed"),
+      [](scope& s) {
+        s.lost = beats;
+        s.start = "t3 *123 p3 ! t2 t1 *12 !";
+        s.timeouts = 2, s.beats = 1, s.snapshots = 1, s.crashes = 1;
+      });
+  add(narrow("snapshot-change", "snapshots while a member is removed, 1 entry"), [](scope& s) {
+    s.lost = beats;
+    s.terms = 2, s.timeouts = 2, s.beats = 1, s.proposals = 1, s.snapshots = 1, s.changes = 1;
+    s.change = {{remove_voter(3)}};
+  });
+  add(narrow("pipelined", "two writes on their way to each disk, 2 entries, 1 crash"), [](scope& s) {
     s.lost = beats;
     s.writes = 2;
     s.terms = 2, s.timeouts = 2, s.proposals = 2, s.crashes = 1;
   });
+  add(named("late-answers", "an acknowledgement of a deposed leader's entries is still in flight"),
+      [](scope& s) {
+        s.start = "t1 *123 p1 p1 >12 w2 w2 c1.0 t3 *13 t3 t3";
+        s.at_once = pre_votes, s.lost = beats, s.keep_ignored = true;
+        s.timeouts = 2, s.proposals = 1;
+      });
   return all;
 }
 
