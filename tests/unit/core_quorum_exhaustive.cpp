@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "confman/core/quorum.hpp"
+#include "lib/effort.hpp"
 
 using namespace confman;
 
@@ -107,7 +108,8 @@ TEST_CASE("exhaustive: the index a quorum has reached is the highest that the de
   for (unsigned incoming = 1; incoming < sets; ++incoming) {
     for (unsigned outgoing = 0; outgoing < sets; ++outgoing) {
       const configuration members = joint_of(incoming, outgoing);
-      for (unsigned code = 0; code < values * values * values * values * values; ++code) {
+      for (unsigned code = 0; code < values * values * values * values * values;
+           code += confman_test::every_nth) {
         std::array<unsigned, ids> reached{};
         unsigned rest = code;
         for (unsigned& r : reached) r = rest % values, rest /= values;
@@ -125,7 +127,7 @@ TEST_CASE("exhaustive: the index a quorum has reached is the highest that the de
     }
   }
   CHECK(wrong == 0);
-  CHECK(cases == 31 * 32 * 7776);
+  CHECK(cases == 31 * 32 * ((7776 + confman_test::every_nth - 1) / confman_test::every_nth));
 }
 
 TEST_CASE("exhaustive: neither the order of the two voter sets nor a set joint with itself matters") {
