@@ -9,13 +9,15 @@ namespace {
 
 // The receiver's term never falls below the one on its disk, and what answers a lower term is ignored without
 // a trace (raft_core::pass_term_gate), so such a message is as good as lost.
-std::uint8_t dead_from(const message& m) {
+std::uint8_t dead_from(const message& m, const scope& s) {
+  const bool wrongly = s.rule == broken::alive_is_dead && std::holds_alternative<append_request>(m.body);
+  if ((s.rule != broken::nothing && s.rule != broken::alive_is_dead) || s.keep_ignored) return 0;
   const auto term = static_cast<std::uint8_t>(m.term.value());
   if (const auto* p = std::get_if<pre_vote_response>(&m.body))
     return std::max(term, static_cast<std::uint8_t>(p->campaign_term.value()));
   if (std::holds_alternative<stale_term>(m.body)) return term;
   const bool ignored =
-      std::holds_alternative<vote_response>(m.body) || std::holds_alternative<append_ok>(m.body) ||
+      wrongly || std::holds_alternative<vote_response>(m.body) || std::holds_alternative<append_ok>(m.body) ||
       std::holds_alternative<append_reject>(m.body) || std::holds_alternative<heartbeat_response>(m.body) ||
       std::holds_alternative<read_index_request>(m.body) ||
       std::holds_alternative<read_index_response>(m.body) || std::holds_alternative<timeout_now>(m.body);
@@ -33,18 +35,21 @@ cluster::cluster(const scope& s) : scope_(s) {
 
 std::uint32_t cluster::number_of(node&& n) {
   const hash128 h = n.hash();
-  return nodes_.number(h, [&] {
+  const std::size_t known = nodes_.size();
+  const std::uint32_t number = nodes_.number(h, [&] {
     facts f = n.describe();
-    return known_node{std::move(n), f};
+    return known_node{std::move(n), f, nullptr};
   });
+  if (nodes_.size() == known && !nodes_[number].twin)
+    nodes_[number].twin = std::make_unique<node>(std::move(n));
+  return number;
 }
 
 std::uint32_t cluster::number_of(const message& m) {
   return messages_.number(testing::hash_of_message(m), [&] {
-    return known_message{
-        m, static_cast<std::uint8_t>(m.from.value()), static_cast<std::uint8_t>(m.to.value()),
-        std::uint32_t{1} << m.body.index(),
-        scope_.rule == broken::nothing && !scope_.keep_ignored ? dead_from(m) : std::uint8_t{0}};
+    return known_message{m, static_cast<std::uint8_t>(m.from.value()),
+                         static_cast<std::uint8_t>(m.to.value()), std::uint32_t{1} << m.body.index(),
+                         dead_from(m, scope_)};
   });
 }
 
@@ -55,6 +60,21 @@ void cluster::forge(const message& m, effect& e) {
       scope_.rule == broken::refusal_grants && vote && !vote->granted) {
     extra.body = vote_response{true};
     e.forged.push_back(number_of(extra));
+  }
+  if (auto* append = std::get_if<append_request>(&extra.body); append && !append->entries.empty()) {
+    entry& e0 = append->entries.front();
+    const bool tampers = scope_.rule == broken::entry_tampered && e0.type == entry_type::command;
+    const bool jumps = scope_.rule == broken::members_jump && e0.type == entry_type::configuration;
+    if (tampers) e0.payload = shared_bytes::copy("tampered");
+    if (jumps) {
+      configuration alone = *decode_configuration(e0.payload.view());
+      alone.incoming = {alone.incoming.back()};
+      e0.payload = encode_configuration(alone);
+    }
+    append->entries.resize(1);
+    e0.hash =
+        extend_chain(append->previous_hash, e0.term, static_cast<std::uint8_t>(e0.type), e0.payload.view());
+    if (tampers || jumps) e.forged.push_back(number_of(extra));
   }
   if (const auto* beat = std::get_if<heartbeat>(&m.body); scope_.rule == broken::echoed_beat && beat) {
     std::swap(extra.from, extra.to);
@@ -75,9 +95,33 @@ bool cluster::matters(const facts& before, const facts& after, const action& a, 
   });
 }
 
+namespace {
+
+hash128 summary(const node& n, const output& out) {
+  testing::state_hasher h;
+  const hash128 state = n.hash();
+  h(state.high), h(state.low), h(out.messages.size());
+  for (const message& m : out.messages) testing::state_hasher::append(h, m);
+  h(out.reads.size());
+  for (const read_answer& r : out.reads) h.values(r);
+  h.bytes(out.wrong);
+  return h.result();
+}
+
+}  // namespace
+
+bool cluster::same_again(const known_node& from, const action& a, const node& after, const output& out) {
+  ++compared_;
+  node other = *from.twin;
+  const output again = other.take(scope_, a, a.of_message() ? &messages_[a.detail].what : nullptr);
+  return summary(other, again) == summary(after, out);
+}
+
 cluster::result_of_step cluster::work_out(std::uint32_t from, const action& a) {
   node copy = nodes_[from].what;
   output out = copy.take(scope_, a, a.of_message() ? &messages_[a.detail].what : nullptr);
+  if (nodes_[from].twin && !same_again(nodes_[from], a, copy, out))
+    out.wrong = "hidden state: " + word(a) + " leads two nodes of the same hash to different ends";
   effect e;
   testing::state_hasher h;
   for (const message& m : out.messages) {
@@ -137,9 +181,9 @@ bool cluster::take_alone(state& s, const action& a, std::vector<std::uint32_t>& 
     s.past = histories_.number(past.hash(), [&] { return past; });
   }
   s.nodes[id - 1] = result.node;
-  if (after.durable_term != before.durable_term) drop_dead(s, id);
-  send(s, done.sent, arrived);
-  send(s, done.forged, arrived);
+  if (after.durable_term != before.durable_term) drop_dead(s, id, wrong);
+  send(s, done.sent, arrived, wrong);
+  send(s, done.forged, arrived, wrong);
   return true;
 }
 
@@ -174,12 +218,25 @@ void cluster::charge(state& s, const action& a, bool leads) noexcept {
   s.used = used.packed();
 }
 
-void cluster::send(state& s, const std::vector<std::uint32_t>& sent,
-                   std::vector<std::uint32_t>& arrived) const {
+// Whether the receiver ignores the message for good. That it does so now is tried.
+bool cluster::is_dead(const state& s, std::uint32_t m, std::string& wrong) {
+  const known_message& k = messages_[m];
+  if (k.dead_from == 0 || facts_of(s, k.to).durable_term < k.dead_from) return false;
+  const std::uint32_t receiver = s.nodes[k.to - 1];
+  const result_of_step& result = look_up(receiver, {step::deliver, 0, m});
+  const effect& done = effects_[result.effect];
+  if (wrong.empty() && (result.node != receiver || !done.sent.empty() || !done.reads.empty())) {
+    wrong = "not ignored: " + to_text(k.what);
+    if (!scope_.looks_for(wrong)) wrong.clear();
+  }
+  return true;
+}
+
+void cluster::send(state& s, const std::vector<std::uint32_t>& sent, std::vector<std::uint32_t>& arrived,
+                   std::string& wrong) {
   for (const std::uint32_t m : sent) {
     const known_message& k = messages_[m];
-    if ((k.kind & scope_.lost) != 0) continue;
-    if (k.dead_from != 0 && facts_of(s, k.to).durable_term >= k.dead_from) continue;
+    if ((k.kind & scope_.lost) != 0 || is_dead(s, m, wrong)) continue;
     if ((k.kind & scope_.at_once) != 0) {
       arrived.push_back(m);
       continue;
@@ -194,12 +251,8 @@ void cluster::send(state& s, const std::vector<std::uint32_t>& sent,
   }
 }
 
-void cluster::drop_dead(state& s, unsigned to) const {
-  const std::uint8_t term = facts_of(s, to).durable_term;
-  std::erase_if(s.messages, [&](std::uint32_t m) {
-    const known_message& k = messages_[m];
-    return k.to == to && k.dead_from != 0 && term >= k.dead_from;
-  });
+void cluster::drop_dead(state& s, unsigned to, std::string& wrong) {
+  std::erase_if(s.messages, [&](std::uint32_t m) { return messages_[m].to == to && is_dead(s, m, wrong); });
 }
 
 hash128 cluster::fingerprint(const state& s) const noexcept {

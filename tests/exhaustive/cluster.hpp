@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -46,11 +47,25 @@ class cluster {
   [[nodiscard]] std::size_t nodes_known() const noexcept { return nodes_.size(); }
   [[nodiscard]] std::size_t messages_known() const noexcept { return messages_.size(); }
   [[nodiscard]] std::size_t steps_known() const noexcept { return results_.size(); }
+  // How many of these were worked out by two nodes of one hash, with the same result.
+  [[nodiscard]] std::size_t steps_compared() const noexcept { return compared_; }
+
+  // What a step is, for counting: a small number, and its name.
+  static constexpr unsigned kinds = 64;
+  [[nodiscard]] unsigned kind(const action& a) const noexcept {
+    const auto what = static_cast<unsigned>(a.what);
+    return a.what == step::deliver ? what + 2 + static_cast<unsigned>(messages_[a.detail].what.body.index())
+                                   : what;
+  }
+  [[nodiscard]] std::string kind_name(const action& a) const;
 
  private:
   struct known_node {
     node what;
     facts seen;
+    // The same state, reached in another way. Each step is taken by both, and must lead to the same: so a
+    // part of the state that the hash leaves out is noticed.
+    std::unique_ptr<node> twin;
   };
   struct known_message {
     message what;
@@ -72,14 +87,18 @@ class cluster {
   };
 
   result_of_step work_out(std::uint32_t node, const action& a);
+  [[nodiscard]] bool same_again(const known_node& from, const action& a, const node& after,
+                                const output& out);
   std::uint32_t number_of(const message& m);
   std::uint32_t number_of(node&& n);
   void forge(const message& m, effect& e);
   [[nodiscard]] bool matters(const facts& before, const facts& after, const action& a, const effect& e) const;
   bool take_alone(state& s, const action& a, std::vector<std::uint32_t>& arrived, std::string& wrong);
   const result_of_step& look_up(std::uint32_t node, const action& a);
-  void send(state& s, const std::vector<std::uint32_t>& sent, std::vector<std::uint32_t>& arrived) const;
-  void drop_dead(state& s, unsigned to) const;
+  void send(state& s, const std::vector<std::uint32_t>& sent, std::vector<std::uint32_t>& arrived,
+            std::string& wrong);
+  void drop_dead(state& s, unsigned to, std::string& wrong);
+  bool is_dead(const state& s, std::uint32_t m, std::string& wrong);
   [[nodiscard]] const facts& facts_of(const state& s, unsigned id) const noexcept {
     return nodes_[s.nodes[id - 1]].seen;
   }
@@ -105,6 +124,7 @@ class cluster {
   state first_;
   std::vector<std::uint32_t> arrived_;
   std::uint32_t used_before_ = 0;
+  std::size_t compared_ = 0;
   bool preparing_ = true;
 };
 

@@ -82,6 +82,14 @@ std::string to_text(const message& m) {
          "): " + std::visit(body_text{}, m.body);
 }
 
+std::string cluster::kind_name(const action& a) const {
+  static constexpr const char* names[] = {"tick", "propose", "store", "crash", "change", "read", "snapshot"};
+  if (!a.of_message()) return names[static_cast<int>(a.what)];
+  if (a.what == step::duplicate) return "duplicate";
+  const std::string text = std::visit(body_text{}, messages_[a.detail].what.body);
+  return text.substr(0, text.find_first_of(" ,"));
+}
+
 std::string cluster::word(const action& a) const {
   std::string all(1, step_letters[static_cast<int>(a.what)]);
   if (!a.of_message()) {
@@ -101,7 +109,7 @@ action cluster::parse(const state& s, const std::string& wanted) const {
   });
   // Before the search begins no budget limits the steps.
   const std::size_t kind = std::string(step_letters).find(wanted.empty() ? '?' : wanted[0]);
-  if (!known && preparing_ && kind < 7 && wanted.size() >= 2) {
+  if (!known && preparing_ && kind < steps_without_message && wanted.size() >= 2) {
     found.what = static_cast<step>(kind);
     found.node = static_cast<std::uint32_t>(wanted[1] - '0');
     if (found.what == step::propose) found.detail = spent(s.used).of(spent::proposals);

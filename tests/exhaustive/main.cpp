@@ -8,9 +8,11 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <map>
+#include <optional>
 #include <stdexcept>
 
+#include "exhaustive/hand_made.hpp"
 #include "exhaustive/search.hpp"
 
 namespace {
@@ -21,11 +23,13 @@ struct settings {
   std::string only;
   std::string replay;
   std::uint64_t states = 0;  // 0: as the configuration says
+  std::optional<search::clock::time_point> until;
   bool self_test = false;
   bool list = false;
 };
 
 constexpr int ended_by_assertion = 3;
+constexpr std::uint64_t smoke_states = 20'000;  // of each configuration
 search* running = nullptr;
 
 // The core says that it is broken, by ending the process: show the way there once more.
@@ -50,8 +54,16 @@ void on_abort(int) {
   std::_Exit(ended_by_assertion);
 }
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+double seconds_since(search::clock::time_point begin) {
+  return std::chrono::duration<double>(search::clock::now() - begin).count();
+}
+double processor_seconds() {
+  rusage use{};
+  getrusage(RUSAGE_SELF, &use);
+  const auto of = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+  };
+  return of(use.ru_utime) + of(use.ru_stime);
 }
 
 long peak_megabytes() {
@@ -60,20 +72,49 @@ long peak_megabytes() {
   return use.ru_maxrss / 1024;
 }
 
+// What all searches of a run have seen.
+struct total {
+  std::uint64_t states = 0, transitions = 0;
+  unsigned exhausted = 0;
+  std::map<std::string, std::uint64_t> taken;  // steps by name
+
+  void add(const search& look, const verdict& found) {
+    states += found.states;
+    transitions += found.transitions;
+    exhausted += found.exhausted;
+    for (std::size_t i = 0; i < found.taken.size(); ++i)
+      if (found.taken[i] != 0) taken[look.names()[i]] += found.taken[i];
+  }
+};
+
+const char* how_it_ended(const verdict& found) {
+  if (!found.wrong.empty()) return "BAD";
+  if (found.exhausted) return "good, exhausted";
+  return found.out_of_time ? "good, out of time" : "good, stopped at the limit";
+}
+
 // True: no state is bad.
-bool search_one(const scope& s, std::uint64_t most, verdict& found) {
-  const auto begin = std::chrono::steady_clock::now();
-  search look(s, most);
+bool search_one(const scope& s, const settings& options, total& all) {
+  const auto begin = search::clock::now();
+  const double processor = processor_seconds();
+  search look(s, options.states != 0 ? options.states : s.states, options.until);
   running = &look;
-  found = look.run();
+  const verdict found = look.run();
   running = nullptr;
-  const double seconds = seconds_since(begin);
-  std::printf("%-12s %10" PRIu64 " states %11" PRIu64 " steps, depth %3u, %7.0f states/s, %5ld MiB: %s\n",
-              s.name.c_str(), found.states, found.transitions, found.depth,
-              static_cast<double>(found.states) / std::max(seconds, 0.001), peak_megabytes(),
-              !found.wrong.empty() ? "BAD"
-              : found.exhausted    ? "good, exhausted"
-                                   : "good, stopped at the limit");
+  all.add(look, found);
+  const cluster& c = look.all();
+  const auto number = [](std::size_t n) { return static_cast<std::uint64_t>(n); };
+  std::printf("%-15s %10" PRIu64 " states, %11" PRIu64
+              " steps, depth %2u, %6.1f s (%.1f s of a processor), "
+              "%6.0f states/s, peak %ld MiB: %s\n",
+              s.name.c_str(), found.states, found.transitions, found.depth, seconds_since(begin),
+              processor_seconds() - processor,
+              static_cast<double>(found.states) / std::max(seconds_since(begin), 0.001), peak_megabytes(),
+              how_it_ended(found));
+  std::printf("%-15s %10" PRIu64 " node states, %" PRIu64 " messages, %" PRIu64 " steps of nodes, %" PRIu64
+              " of them by two\n",
+              "", number(c.nodes_known()), number(c.messages_known()), number(c.steps_known()),
+              number(c.steps_compared()));
   std::fflush(stdout);
   if (found.wrong.empty()) return true;
   std::printf("BAD: %s, after %zu steps\n", found.wrong.c_str(), found.path.size());
@@ -91,7 +132,7 @@ bool notices(const scope& s) {
     search look(s, s.states);
     running = &look;
     const verdict found = look.run();
-    std::printf("broken on purpose: %s: %s, %zu steps, %" PRIu64 " states\n", s.name.c_str(),
+    std::printf("broken on purpose: %s: %s; %zu steps, %" PRIu64 " states\n", s.name.c_str(),
                 found.wrong.empty() ? "NOT NOTICED" : found.wrong.c_str(), found.path.size(), found.states);
     std::fflush(stdout);
     if (found.wrong.empty()) std::_Exit(1);
@@ -108,9 +149,18 @@ bool notices(const scope& s) {
 }
 
 [[noreturn]] void usage(const char* name) {
-  std::fprintf(stderr, "usage: %s [--config NAME] [--states N] [--self-test] [--list] [--replay WORDS]\n",
+  std::fprintf(stderr,
+               "usage: %s [--config NAME] [--states N] [--seconds N] [--smoke] [--self-test] [--list] "
+               "[--replay WORDS]\n",
                name);
   std::exit(2);
+}
+
+std::uint64_t number_in(const char* text, const char* program) {
+  char* end = nullptr;
+  const std::uint64_t n = std::strtoull(text, &end, 10);
+  if (*end != '\0' || n == 0 || n > 1'000'000'000) usage(program);
+  return n;
 }
 
 settings parse(int argc, char** argv) {
@@ -126,9 +176,12 @@ settings parse(int argc, char** argv) {
     } else if (name == "--replay") {
       options.replay = value();
     } else if (name == "--states") {
-      char* end = nullptr;
-      options.states = std::strtoull(value(), &end, 10);
-      if (*end != '\0' || options.states == 0 || options.states > 4'000'000'000) usage(argv[0]);
+      options.states = number_in(value(), argv[0]);
+    } else if (name == "--seconds") {
+      options.until = search::clock::now() + std::chrono::seconds(number_in(value(), argv[0]));
+    } else if (name == "--smoke") {
+      options.self_test = true;
+      options.states = smoke_states;
     } else if (name == "--self-test") {
       options.self_test = true;
     } else if (name == "--list") {
@@ -155,21 +208,32 @@ int replay(const settings& options) {
 }
 
 int run(const settings& options) {
-  unsigned good = 0, bad = 0;
-  std::uint64_t states = 0;
-  const auto begin = std::chrono::steady_clock::now();
+  unsigned good = 0, bad = 0, not_begun = 0;
+  total all;
+  const auto begin = search::clock::now();
   if (!options.only.empty() && !find_scope(options.only))
     throw std::invalid_argument("no configuration '" + options.only + "', see --list");
-  if (options.self_test)
+  if (options.self_test) {
+    ++(properties_can_fail() ? good : bad);
     for (const scope& s : broken_scopes()) ++(notices(s) ? good : bad);
+  }
   for (const scope& s : all_scopes()) {
     if (options.only.empty() ? options.self_test && options.states == 0 : options.only != s.name) continue;
-    verdict found;
-    ++(search_one(s, options.states != 0 ? options.states : s.states, found) ? good : bad);
-    states += found.states;
+    if (options.until && search::clock::now() >= *options.until)
+      ++not_begun;
+    else
+      ++(search_one(s, options, all) ? good : bad);
   }
-  std::printf("%" PRIu64 " distinct states in %.0f s\n%u searches good, %u bad\n", states,
-              seconds_since(begin), good, bad);
+  if (all.states != 0) {
+    std::printf("steps taken:");
+    for (const auto& [name, count] : all.taken) std::printf(" %s %" PRIu64, name.c_str(), count);
+    std::printf("\n%" PRIu64 " distinct states, %" PRIu64
+                " steps, %u configurations exhausted, %u not begun, "
+                "%.0f s (%.0f s of a processor), peak %ld MiB\n",
+                all.states, all.transitions, all.exhausted, not_begun, seconds_since(begin),
+                processor_seconds(), peak_megabytes());
+  }
+  std::printf("%u searches good, %u bad\n", good, bad);
   return bad == 0 ? 0 : 1;
 }
 

@@ -44,6 +44,7 @@ struct facts {
   voter_sets voters;
   std::uint8_t open_changes = 0;  // configurations with other voters that aren't known to be committed
   bool members_differ = false;    // from what the log says
+  bool members_apart = false;     // a majority of a configuration in the log misses one of the next
   std::uint8_t writing = 0;
   std::uint8_t partial = 0;  // bit k: write k in flight has entries and a state, so half of it may survive
   log_image log;
@@ -80,13 +81,16 @@ class node {
   void pump(const scope& s, output& out);
   void write(const write_batch& batch, bool state_too);
   [[nodiscard]] std::string check_promise(const message& m) const;
-  [[nodiscard]] std::string check_step(const facts& before, const facts& after, const action& a) const;
 
   recovered_log disk_;
   std::vector<write_batch> writing_;  // handed out, oldest first
   voter_sets voters_at_start_;
   raft_core core_;
+  unsigned taken_ = 0;  // how many steps; for broken::hidden_state alone
 };
+
+// What must hold for a node alone; before and after a step.
+[[nodiscard]] std::string check_step(const facts& before, const facts& after, const action& a);
 
 // Whether each majority of one meets each of the other.
 [[nodiscard]] bool majorities_meet(const voter_sets& a, const voter_sets& b) noexcept;

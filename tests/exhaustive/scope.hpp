@@ -23,6 +23,10 @@ enum class broken : std::uint8_t {
   old_append_ok,   // an acknowledgement of an old term is delivered as one of the receiver's term
   echoed_beat,     // the answer to a heartbeat is made up as soon as the heartbeat leaves
   stored_twice,    // a write is acknowledged twice: the core's own assertion must end the run
+  entry_tampered,  // a command arrives with another payload, too
+  members_jump,    // a change of members arrives as another one, too, that leaves one voter alone
+  hidden_state,    // a node behaves according to something that its hash doesn't show
+  alive_is_dead,   // appends of an earlier term are taken for messages that are ignored
 };
 
 struct scope {
@@ -53,7 +57,11 @@ struct scope {
   std::string start{};  // what happens before the search begins, see search::prepare()
   std::uint64_t states = 15'000'000;
   broken rule = broken::nothing;
-  std::string expected{};  // broken on purpose: part of what the search must say
+  std::string expected{};  // broken on purpose: part of what the search must say, and all that it looks for
+
+  [[nodiscard]] bool looks_for(const std::string& wrong) const {
+    return wrong.find(expected) != std::string::npos;
+  }
 };
 
 enum class step : std::uint8_t {
@@ -68,6 +76,7 @@ enum class step : std::uint8_t {
   duplicate,  // delivered, and still in flight
 };
 inline constexpr const char* step_letters = "tpwcmrsdD";
+inline constexpr unsigned steps_without_message = 7;
 
 // One step: what, and to which node with which detail, or for messages which.
 struct action {

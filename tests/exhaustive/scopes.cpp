@@ -172,6 +172,36 @@ std::vector<scope> make_broken() {
     s.timeouts = 1;
     all.push_back(s);
   }
+  {
+    scope s = broken_rule("an entry is tampered with", broken::entry_tampered, "log matching");
+    s.start = one_leads;
+    s.proposals = 1;
+    all.push_back(s);
+    s.name = "an entry is tampered with, and committed";
+    s.expected = "committed is immutable";
+    s.beats = 1;
+    all.push_back(s);
+  }
+  {
+    scope s = broken_rule("a change is tampered with", broken::members_jump, "majorities that don't meet");
+    s.start = one_leads;
+    s.changes = 1, s.change = {{remove_voter(2)}};
+    all.push_back(s);
+  }
+  {
+    scope s =
+        broken_rule("a node behaves by what its hash doesn't show", broken::hidden_state, "hidden state");
+    s.start = one_leads;
+    s.timeouts = 1, s.proposals = 1;
+    all.push_back(s);
+  }
+  {
+    scope s =
+        broken_rule("a message that matters is dropped as ignored", broken::alive_is_dead, "not ignored");
+    s.start = one_leads;
+    s.timeouts = 2, s.proposals = 1;
+    all.push_back(s);
+  }
   return all;
 }
 

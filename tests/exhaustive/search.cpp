@@ -5,8 +5,8 @@
 
 namespace confman::exhaustive {
 
-search::search(const scope& s, std::uint64_t most)
-    : cluster_(s), most_(most), seen_(most), parent_(most), step_(most) {}
+search::search(const scope& s, std::uint64_t most, std::optional<clock::time_point> until)
+    : cluster_(s), most_(most), until_(until), seen_(most), parent_(most), step_(most) {}
 
 verdict search::run() {
   result_ = {};
@@ -15,6 +15,10 @@ verdict search::run() {
   state now;
   std::uint64_t end_of_level = 1;
   for (; !waiting_.empty() && result_.wrong.empty() && result_.states < most_; ++current_) {
+    if (until_ && current_ % 4096 == 0 && clock::now() >= *until_) {
+      result_.out_of_time = true;
+      break;
+    }
     if (current_ == end_of_level) {
       end_of_level = result_.states;
       ++result_.depth;
@@ -32,6 +36,8 @@ void search::expand(const state& s, std::uint32_t number) {
     if (!result_.wrong.empty() || result_.states >= most_) return;
     pending_ = a;
     ++result_.transitions;
+    const unsigned kind = cluster_.kind(a);
+    if (++result_.taken[kind] == 1) names_[kind] = cluster_.kind_name(a);
     std::string wrong;
     if (!cluster_.take(s, a, next_, wrong)) return;
     if (!wrong.empty()) {

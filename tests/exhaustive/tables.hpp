@@ -119,6 +119,7 @@ class pool {
     }
   }
   [[nodiscard]] const T& operator[](std::uint32_t i) const noexcept { return values_[i]; }
+  [[nodiscard]] T& operator[](std::uint32_t i) noexcept { return values_[i]; }
   [[nodiscard]] const hash128& hash(std::uint32_t i) const noexcept { return hashes_[i]; }
   [[nodiscard]] std::size_t size() const noexcept { return values_.size(); }
 
