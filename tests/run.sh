@@ -167,8 +167,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/asan"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive processes asan
-  tsan clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive processes
+  asan tsan clang_tidy)
 
 chosen=()
 while [ $# -gt 0 ]; do

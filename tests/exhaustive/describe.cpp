@@ -83,7 +83,8 @@ std::string to_text(const message& m) {
 }
 
 std::string cluster::kind_name(const action& a) const {
-  static constexpr const char* names[] = {"tick", "propose", "store", "crash", "change", "read", "snapshot"};
+  static constexpr const char* names[] = {"tick",   "propose", "store",        "crash",
+                                          "change", "read",    "take_snapshot"};
   if (!a.of_message()) return names[static_cast<int>(a.what)];
   if (a.what == step::duplicate) return "duplicate";
   const std::string text = std::visit(body_text{}, messages_[a.detail].what.body);

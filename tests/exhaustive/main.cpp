@@ -136,12 +136,15 @@ bool notices(const scope& s) {
                 found.wrong.empty() ? "NOT NOTICED" : found.wrong.c_str(), found.path.size(), found.states);
     std::fflush(stdout);
     if (found.wrong.empty()) std::_Exit(1);
+    if (!s.looks_for(found.wrong)) std::_Exit(1);
+    // Two nodes of one hash meet in a search, on one path alone they don't.
+    if (s.rule == broken::hidden_state) std::_Exit(0);
     // The way there is the same in another run.
     std::string words;
     for (const action& a : found.path) words += look.all().word(a) + ' ';
     if (std::freopen("/dev/null", "w", stdout) == nullptr) std::_Exit(1);
     cluster again(s);
-    std::_Exit(found.wrong.find(s.expected) != std::string::npos && show_words(again, words) ? 0 : 1);
+    std::_Exit(show_words(again, words) ? 0 : 1);
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status)) return false;
@@ -149,10 +152,11 @@ bool notices(const scope& s) {
 }
 
 [[noreturn]] void usage(const char* name) {
-  std::fprintf(stderr,
-               "usage: %s [--config NAME] [--states N] [--seconds N] [--smoke] [--self-test] [--list] "
-               "[--replay WORDS]\n",
-               name);
+  std::fprintf(
+      stderr,
+      "usage: %s [--config NAME] [--states N] [--seconds N] [--smoke] [--full] [--self-test] [--list] "
+      "[--replay WORDS]\n",
+      name);
   std::exit(2);
 }
 
@@ -182,6 +186,8 @@ settings parse(int argc, char** argv) {
     } else if (name == "--smoke") {
       options.self_test = true;
       options.states = smoke_states;
+    } else if (name == "--full") {
+      options.states = 0;
     } else if (name == "--self-test") {
       options.self_test = true;
     } else if (name == "--list") {
@@ -205,6 +211,39 @@ int replay(const settings& options) {
   if (!s) throw std::invalid_argument("--replay needs --config with a name from --list");
   cluster c(*s);
   return show_words(c, options.replay) ? 1 : 0;
+}
+
+// A search over all configurations in which one of these never happens shows less than it seems to. Prints
+// them.
+bool all_happened(const total& all) {
+  bool happened = true;
+  for (const char* name : {"tick",
+                           "propose",
+                           "store",
+                           "crash",
+                           "change",
+                           "read",
+                           "take_snapshot",
+                           "duplicate",
+                           "pre_vote_request",
+                           "pre_vote_response",
+                           "vote_request",
+                           "vote_response",
+                           "append",
+                           "append_ok",
+                           "append_reject",
+                           "heartbeat",
+                           "heartbeat_response",
+                           "commit_notice",
+                           "read_index_request",
+                           "read_index_response",
+                           "stale_term",
+                           "snapshot"})
+    if (!all.taken.contains(name)) {
+      std::printf("BAD: never happened: %s\n", name);
+      happened = false;
+    }
+  return happened;
 }
 
 int run(const settings& options) {
@@ -233,6 +272,8 @@ int run(const settings& options) {
                 all.states, all.transitions, all.exhausted, not_begun, seconds_since(begin),
                 processor_seconds(), peak_megabytes());
   }
+  const bool whole = options.only.empty() && not_begun == 0 && all.states >= 15 * smoke_states;
+  if (whole && !all_happened(all)) ++bad;
   std::printf("%u searches good, %u bad\n", good, bad);
   return bad == 0 ? 0 : 1;
 }

@@ -261,7 +261,8 @@ facts node::describe() const {
     if (e.type != entry_type::configuration) continue;
     const voter_sets next = voters_of(*decode_configuration(e.payload.view()));
     if (small(i.value()) > f.commit && next != voters) ++f.open_changes;
-    if (small(i.value()) > f.snapshot && voters.incoming != 0 && !majorities_meet(voters, next)) f.members_apart = true;
+    if (small(i.value()) > f.snapshot && voters.incoming != 0 && !majorities_meet(voters, next))
+      f.members_apart = true;
     voters = next;
   }
   f.disk.base = small(disk_.base.index.value());

@@ -48,22 +48,22 @@ scope narrow(const char* name, const char* what) {
   return s;
 }
 
-std::vector<scope> make_scopes() {
-  std::vector<scope> all;
+void add_elections_and_changes(std::vector<scope>& all) {
   const auto add = [&all](scope s, const auto& budgets) {
     budgets(s);
     all.push_back(std::move(s));
   };
+  add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), [](scope& s) {
+    s.lost = beats;
+    s.timeouts = 2, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
+    s.change = {{remove_voter(3)}};
+    s.states = 40'000'000;
+  });
   add(named("plain", "from empty disks: 3 terms, 2 entries, everything in flight may still arrive"),
       [](scope& s) { s.timeouts = 3, s.proposals = 2; });
   add(named("first-start", "the first election, data directories not bound yet, a crash"), [](scope& s) {
     s.bound = false;
     s.terms = 2, s.timeouts = 2, s.proposals = 1, s.crashes = 1;
-  });
-  add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), [](scope& s) {
-    s.lost = beats;
-    s.timeouts = 2, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
-    s.change = {{remove_voter(3)}};
   });
   add(narrow("leaders", "three leaders one after the other, 1 entry"), [](scope& s) {
     s.lost = beats;
@@ -91,6 +91,13 @@ std::vector<scope> make_scopes() {
         s.nodes = 4, s.terms = 2;
         s.timeouts = 2, s.proposals = 1, s.changes = 1, s.change = {{add_voter(4), remove_voter(3)}};
       });
+}
+
+void add_reads_snapshots_and_writes(std::vector<scope>& all) {
+  const auto add = [&all](scope s, const auto& budgets) {
+    budgets(s);
+    all.push_back(std::move(s));
+  };
   add(narrow("reads", "2 reads at any node while leaders change, 1 entry"),
       [](scope& s) { s.terms = 2, s.timeouts = 2, s.proposals = 1, s.reads = 2; });
   add(narrow("snapshots", "a node without log needs a snapshot, 1 entry, 1 crash"), [](scope& s) {
@@ -120,6 +127,12 @@ std::vector<scope> make_scopes() {
         s.at_once = pre_votes, s.lost = beats, s.keep_ignored = true;
         s.timeouts = 2, s.proposals = 1;
       });
+}
+
+std::vector<scope> make_scopes() {
+  std::vector<scope> all;
+  add_elections_and_changes(all);
+  add_reads_snapshots_and_writes(all);
   return all;
 }
 
@@ -132,8 +145,7 @@ scope broken_rule(const char* name, broken rule, const char* expected) {
   return s;
 }
 
-std::vector<scope> make_broken() {
-  std::vector<scope> all;
+void add_broken_rules(std::vector<scope>& all) {
   {
     scope s = broken_rule("a write counts before it is stored", broken::store_claims, "durable first");
     s.timeouts = 1;
@@ -172,6 +184,9 @@ std::vector<scope> make_broken() {
     s.timeouts = 1;
     all.push_back(s);
   }
+}
+
+void add_broken_messages_and_searches(std::vector<scope>& all) {
   {
     scope s = broken_rule("an entry is tampered with", broken::entry_tampered, "log matching");
     s.start = one_leads;
@@ -191,7 +206,6 @@ std::vector<scope> make_broken() {
   {
     scope s =
         broken_rule("a node behaves by what its hash doesn't show", broken::hidden_state, "hidden state");
-    s.start = one_leads;
     s.timeouts = 1, s.proposals = 1;
     all.push_back(s);
   }
@@ -202,6 +216,12 @@ std::vector<scope> make_broken() {
     s.timeouts = 2, s.proposals = 1;
     all.push_back(s);
   }
+}
+
+std::vector<scope> make_broken() {
+  std::vector<scope> all;
+  add_broken_rules(all);
+  add_broken_messages_and_searches(all);
   return all;
 }
 
