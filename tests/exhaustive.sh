@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Searches the states of small clusters of the shipped core, breadth first. Ends with `N searches good, N bad`,
-# and with 1 if a state is bad: after the shortest path to it and the command that shows it again.
+# Searches the states of small clusters of the shipped core, breadth first. Ends with `N searches good, N bad`
+# and status 1 if a state is bad: after the shortest path to it and the command that shows it again.
 #
 #   tests/exhaustive.sh               the same as --smoke
 #     --smoke               properties and rules broken on purpose must be noticed; then 20,000 states of each

@@ -159,9 +159,18 @@ bool cluster::take(const state& s, const action& a, state& next, std::string& wr
   charge(next, a, !a.of_message() && facts_of(s, a.node).as == role::leader);
   action first = a;
   if (a.what == step::duplicate) first.what = step::deliver;
-  if (!take_alone(next, first, arrived_, wrong)) return false;
+  if (!take_and_store(next, first, arrived_, wrong)) return false;
   for (std::size_t i = 0; i < arrived_.size() && wrong.empty(); ++i)
-    if (!take_alone(next, {step::deliver, 0, arrived_[i]}, arrived_, wrong)) return false;
+    if (!take_and_store(next, {step::deliver, 0, arrived_[i]}, arrived_, wrong)) return false;
+  return true;
+}
+
+bool cluster::take_and_store(state& s, const action& a, std::vector<std::uint32_t>& arrived,
+                             std::string& wrong) {
+  const unsigned id = receiver(a);
+  if (!take_alone(s, a, arrived, wrong)) return false;
+  while (scope_.stored_at_once && wrong.empty() && facts_of(s, id).writing != 0)
+    if (!take_alone(s, {step::store, id, 0}, arrived, wrong)) return false;
   return true;
 }
 

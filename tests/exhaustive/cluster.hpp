@@ -93,6 +93,7 @@ class cluster {
   std::uint32_t number_of(node&& n);
   void forge(const message& m, effect& e);
   [[nodiscard]] bool matters(const facts& before, const facts& after, const action& a, const effect& e) const;
+  bool take_and_store(state& s, const action& a, std::vector<std::uint32_t>& arrived, std::string& wrong);
   bool take_alone(state& s, const action& a, std::vector<std::uint32_t>& arrived, std::string& wrong);
   const result_of_step& look_up(std::uint32_t node, const action& a);
   void send(state& s, const std::vector<std::uint32_t>& sent, std::vector<std::uint32_t>& arrived,

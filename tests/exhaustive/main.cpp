@@ -272,7 +272,8 @@ int run(const settings& options) {
                 all.states, all.transitions, all.exhausted, not_begun, seconds_since(begin),
                 processor_seconds(), peak_megabytes());
   }
-  const bool whole = options.only.empty() && not_begun == 0 && all.states >= 15 * smoke_states;
+  const bool whole =
+      options.only.empty() && not_begun == 0 && all.states >= all_scopes().size() * smoke_states;
   if (whole && !all_happened(all)) ++bad;
   std::printf("%u searches good, %u bad\n", good, bad);
   return bad == 0 ? 0 : 1;

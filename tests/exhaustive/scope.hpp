@@ -50,6 +50,9 @@ struct scope {
   std::uint32_t lost = 0;
   // A message that hasn't arrived is lost when another of its kind follows from the same node to the same.
   bool newest_only = false;
+  // What is written is durable as soon as it is handed out: half as many steps for the same, no crash
+  // between.
+  bool stored_at_once = false;
   // Messages that their receivers certainly ignore stay in flight: for rules broken inside of the core.
   bool keep_ignored = false;
   unsigned writes = 1;                               // handed out and not durable yet, per node
