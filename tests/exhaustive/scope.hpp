@@ -58,7 +58,7 @@ struct scope {
   unsigned writes = 1;                               // handed out and not durable yet, per node
   std::vector<std::vector<member_change>> change{};  // the first, the second and so on
   std::string start{};  // what happens before the search begins, see search::prepare()
-  std::uint64_t states = 10'000'000;
+  std::uint64_t states = 4'000'000;
   broken rule = broken::nothing;
   std::string expected{};  // broken on purpose: part of what the search must say, and all that it looks for
 

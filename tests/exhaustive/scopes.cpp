@@ -57,14 +57,14 @@ void add_elections_and_changes(std::vector<scope>& all) {
     s.lost = beats;
     s.timeouts = 3, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
     s.change = {{remove_voter(3)}};
-    s.states = 20'000'000;
+    s.states = 12'000'000;
   });
   add(narrow("deep", "the same, but a write is durable at once"), [](scope& s) {
     s.lost = beats;
     s.stored_at_once = true;
     s.timeouts = 3, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
     s.change = {{remove_voter(3)}};
-    s.states = 40'000'000;
+    s.states = 12'000'000;
   });
   add(narrow("deep-leaders", "three leaders, 1 entry, 1 crash; a write is durable at once"), [](scope& s) {
     s.lost = beats;
