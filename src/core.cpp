@@ -15,6 +15,7 @@
 #include "confman/core/read_index.hpp"
 #include "confman/core/ready.hpp"
 #include "confman/core/shared_bytes.hpp"
+#include "confman/core/state_visitor.hpp"
 #include "confman/core/votes.hpp"
 #include "confman/core/write_window.hpp"
 #include "confman/error.hpp"

@@ -33,16 +33,12 @@ clang_compiler() {
   command -v clang++-14 || command -v clang++
 }
 
-<<<<<<< HEAD
 suites="confman_unit confman_paper confman_storage confman_sim confman_check_tests confman_net confman_fuzz"
 
 # Tests of example programs, which are no suites: those with the label `program`.
 run_programs() {  # preset
   ctest --test-dir "$build/$1" -L '^program$' --no-tests=error --output-on-failure
 }
-=======
-suites="confman_unit confman_paper confman_storage confman_sim confman_net confman_fuzz"
->>>>>>> s3-fuzz
 
 stage_tidy() {
   python3 tests/tidy.py --self-test
@@ -145,6 +141,12 @@ stage_sim() {
   ./tests/sim.sh --seeds "$seeds"
 }
 
+stage_exhaustive() {
+  configure release
+  build_targets release confman_exhaustive
+  ./tests/exhaustive.sh
+}
+
 # Data-driven scripts; the runner's last line counts them.
 stage_scripts() {
   configure release
@@ -178,8 +180,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/asan"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim processes asan tsan
-  clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive processes
+  asan tsan clang_tidy)
 
 chosen=()
 while [ $# -gt 0 ]; do

@@ -57,6 +57,12 @@ class configuration_log {
     while (history_.size() > 1 && history_.back().first >= from) history_.pop_back();
   }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(history_);
+  }
+
  private:
   std::vector<placed> history_;  // never empty
 };

@@ -138,6 +138,12 @@ class log_view {
   // Begins anew after a snapshot's end.
   void reset(const log_place& end) { *this = log_view(end.at, end.hash); }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(base_, base_hash_, terms_, entries_, bytes_);
+  }
+
  private:
   version base_;
   chain_hash base_hash_;

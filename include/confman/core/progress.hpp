@@ -31,6 +31,13 @@ class replication_window {
     bytes_ = 0;
   }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(sent_.size(), bytes_);
+    for (const append& a : sent_) visit(a.last, a.bytes);
+  }
+
  private:
   struct append {
     log_index last;
@@ -81,6 +88,13 @@ struct progress {
   void become_snapshot() noexcept {
     state = progress_state::snapshot;
     forget_sent();
+  }
+
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(id, incarnation, match, next, state, window, probe_sent, verify, match_at_heartbeat, told_commit,
+          round, recently_active, was_active, answered_by, fetching, before, silent_ticks);
   }
 
  private:

@@ -190,6 +190,10 @@ class raft_core {
   [[nodiscard]] node_id refused_by() const noexcept { return refused_by_; }
   // A leader's view of one follower; null elsewhere.
   [[nodiscard]] CONFMAN_DECL const progress* progress_of(node_id id) const noexcept;
+  // Shows a visitor all that the next inputs and outputs depend on, apart from options(). A copy of a core is
+  // an independent core in the same state. Defined in state_visitor.hpp, for those who need it.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const;
 
  private:
   struct follower_role {};

@@ -18,6 +18,12 @@ class random_source {
   // A number in [0, bound). The bias of the remainder is below 2^-32 for the bounds used here.
   constexpr std::uint64_t below(std::uint64_t bound) noexcept { return bound == 0 ? 0 : next() % bound; }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(state_);
+  }
+
  private:
   std::uint64_t state_;
 };

@@ -64,6 +64,16 @@ class read_rounds {
     return all;
   }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(latest_, size_, batches_.size());
+    for (const batch& b : batches_) {
+      visit(b.round, b.index, b.local, b.remote.size());
+      for (const remote_read& r : b.remote) visit(r.from, r.context);
+    }
+  }
+
  private:
   std::uint64_t latest_ = 0;
   std::size_t size_ = 0;
@@ -111,6 +121,12 @@ class follower_reads {
       size_ -= std::erase_if(it->second, gone);
       it = it->second.empty() ? waiting_.erase(it) : std::next(it);
     }
+  }
+
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(context_, size_, waiting_);
   }
 
  private:

@@ -54,6 +54,13 @@ class votes {
            std::all_of(members.outgoing.begin(), members.outgoing.end(), granted);
   }
 
+  // See state_visitor.hpp.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(answers_.size());
+    for (const auto& [id, given] : answers_) visit(id, given.granted, given.incarnation);
+  }
+
  private:
   std::map<node_id, answer> answers_;
 };

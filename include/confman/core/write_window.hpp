@@ -101,6 +101,14 @@ class write_window {
     }
   }
 
+  // See state_visitor.hpp. How many writes there were before is no part of it.
+  template <class Visitor>
+  void visit_state(Visitor& visit) const {
+    visit(handed_, stable_, handed_state_, truncate_from_, reset_, release_before_, next_seq_ - durable_,
+          in_flight_.size());
+    for (const write& w : in_flight_) visit(w.seq - durable_, w.last);
+  }
+
  private:
   struct write {
     write_seq seq;
