@@ -155,7 +155,7 @@ start_node() {  # id [flags of a node that joins, with its own --members]
   pids[id]=$!
 }
 
-ask() { curl -sS --noproxy '*' --max-time 10 "$@"; }
+ask() { curl -sS --noproxy '*' --max-time "${patience:-10}" "$@"; }
 
 is_ready() { [ "$(ask -o /dev/null -w '%{http_code}' "http://$(http "$1")/readyz" 2>/dev/null)" = 200 ]; }
 
@@ -394,8 +394,9 @@ put_large_value() {
   before=$(who_leads 4)
   head -c 104857600 /dev/urandom >"$work/large"
   started_us=$(now_us)
-  token=$(ask -f -o /dev/null -D - -T "$work/large" -X PUT "http://$(http "$(follower)")/v1/kv/demo/large" |
-    tr -d '\r' | sed -n 's/^X-Confman-Version: //p')
+  # Some 400 entries, one after the other: on a slow disk that takes a while.
+  token=$(patience=120 ask -f -o /dev/null -D - -T "$work/large" -X PUT \
+    "http://$(http "$(follower)")/v1/kv/demo/large" | tr -d '\r' | sed -n 's/^X-Confman-Version: //p')
   large_ms=$((($(now_us) - started_us) / 1000))
   for id in "${nodes[@]}"; do
     ask -f "http://$(http "$id")/v1/kv/demo/large?at_least=$token" | cmp - "$work/large"
@@ -442,14 +443,14 @@ print_hints() {
 The cluster is left running: nodes ${nodes[*]}, http://$(all_http | sed 's|,|, http://|g')
 
   curl -i -X PUT --data-binary 250 http://$(http "$other")/v1/kv/billing/timeout_ms
-  curl -i http://$(http 4)/v1/kv/billing/timeout_ms?consistency=linearizable
+  curl -i "http://$(http 4)/v1/kv/billing/timeout_ms?consistency=linearizable"
   curl -i -X PUT -H 'If-None-Match: *' --data-binary 1 http://$(http "$lead")/v1/kv/billing/timeout_ms
   curl -s "http://$(http 4)/v1/kv?prefix=$tree/&limit=3&keys_only=1"
   curl -N "http://$(http "$other")/v1/watch?prefix=/billing/"
   curl -s http://$(http "$other")/v1/status
 
   kill -9 ${pids[$lead]}   # the leader
-  kill ${pids[*]}; rm -rf $work   # the end
+  kill $(for id in "${nodes[@]}"; do echo -n "${pids[id]} "; done); rm -rf $work   # the end
 END
 }
 

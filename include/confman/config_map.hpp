@@ -57,17 +57,19 @@ using write_result = apply_result;
 //   Storage     makes the log durable: file_storage, memory_storage (not durable), or your own
 //
 // Thread safety: every member function may be called from any thread, at the same time, except the
-// constructor and the destructor. Lifetime: the executor's context must outlive the map; entries, snapshots
-// and watches may outlive it, guards may not.
+// constructor, the destructor, and start(), which is called once, before wait(). Lifetime: the executor's
+// context must outlive the map; entries, snapshots and watches may outlive it, guards may not.
 //
 // Completion: asynchronous operations take any completion token with the signature stated, call the handler
-// on its associated executor (by default the map's) and never inline. Cancelling through the handler's
-// cancellation slot (any type) ends the wait with asio::error::operation_aborted; a write that was already
-// sent may still be applied.
+// on its associated executor (by default the map's) and never inline. Keys and values are copied before the
+// call returns. Cancelling through the handler's cancellation slot ends the wait with
+// asio::error::operation_aborted: reads for any type; what changes something for `terminal` and `partial`,
+// since it may still happen once it was sent (`total` would promise that it doesn't, and is ignored).
 //
 // Errors of every write, asynchronous and blocking.
 // Certainly not applied: not_leader, no_leader, busy, stopped, key_*, value_too_large, compare_failed,
-// bad_command (members of different versions); storage_failed, log_damaged and log_diverged, which end this
+// bad_command (members of different versions), bad_option (an impossible `once` or time), upload_expired (a
+// large value's pieces came too slowly); storage_failed, log_damaged and log_diverged, which end this
 // node while the write still waits in it; of the blocking forms would_deadlock.
 // It may or may not have been applied: outcome_unknown (also when this node ends after it sent the write) and
 // asio::error::operation_aborted.
@@ -77,7 +79,8 @@ class basic_config_map {
   using executor_type = asio::any_io_executor;
 
   // On the host's executor. Starts nothing and opens nothing yet. Further arguments go to the Transport,
-  // before node id and executor (for loopback_transport: the network); they must outlive the map.
+  // before node id and executor (for loopback_transport: the network); they must outlive the map and what its
+  // executor still has to run for it.
   basic_config_map(executor_type executor, options o);
   template <class First, class... Others>
   basic_config_map(executor_type executor, options o, First& transport_argument, Others&... others);
@@ -89,7 +92,8 @@ class basic_config_map {
 
   basic_config_map(const basic_config_map&) = delete;
   basic_config_map& operator=(const basic_config_map&) = delete;
-  // Cancels everything. Waits at most for the disk write that is under way.
+  // Cancels everything. Waits for the disk write that is under way, for work on a snapshot to notice (at most
+  // a block of it), and for replaced states to be freed.
   ~basic_config_map();
 
   [[nodiscard]] executor_type get_executor() const { return node_->executor(); }
@@ -100,8 +104,8 @@ class basic_config_map {
   // ended: without an error after stop(), else with the reason; last_failure().what says where and what to
   // do. Nothing on disk is changed before options, address and directory are found good. Signature:
   // void(std::error_code). Errors: bad_option, bad_address, address_in_use, directory_in_use, wrong_cluster,
-  // wrong_node, format_unsupported, log_damaged, storage_failed, log_diverged; stopped if it ran before.
-  // Cancellation: the same as stop().
+  // wrong_node, format_unsupported, log_damaged, snapshot_damaged, storage_failed, log_diverged; stopped if
+  // it ran before. Cancellation (terminal, partial): the same as stop(), also without an error then.
   template <class CompletionToken>
   auto async_run(CompletionToken&& token);
 
@@ -187,8 +191,8 @@ class basic_config_map {
 
   // Opens a session: result.revision is its id, for a client_session. It ends when it has not been used for
   // `time_to_live` (1 ms to 7 days) of the cluster's time, or is closed, or 65,536 newer ones are in use.
-  // Signature of each: void(std::error_code, write_result). An open whose outcome is unknown may leave a
-  // session that ends by itself.
+  // Signature of each: void(std::error_code, write_result). Errors: those of writes; session_expired of the
+  // last two. An open whose outcome is unknown may leave a session that ends by itself.
   template <class CompletionToken>
   auto async_open_session(std::chrono::milliseconds time_to_live, CompletionToken&& token) {
     return session(command_kind::session_open, 0, time_to_live, std::forward<CompletionToken>(token));
@@ -246,14 +250,15 @@ class basic_config_map {
 
   // local: this node's state; linearizable: after every write acknowledged anywhere before this call began
   // (one round to the leader's quorum, on any member); at_least(version): after that version, on any member.
-  // Signature: void(std::error_code, std::optional<map_entry>); no entry without an error: there is no such
-  // key. Errors: key_* (no such key can exist), timed_out (no majority answered in time, or the version was
-  // not reached), busy, stopped; storage_failed, log_damaged, log_diverged when this node ends meanwhile;
-  // operation_aborted. Safe to repeat.
+  // A version is one that a write or read of this cluster has given out: it is committed, so its index says
+  // it all, and the term isn't looked at. Signature: void(std::error_code, std::optional<map_entry>); no
+  // entry without an error: there is no such key. Errors: key_* (no such key can exist), timed_out (no
+  // majority answered in time, or the version was not reached), busy, stopped; storage_failed, log_damaged,
+  // log_diverged when this node ends meanwhile; operation_aborted. Safe to repeat.
   template <class CompletionToken>
   auto async_get(std::string_view key, consistency freshness, CompletionToken&& token);
   // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature:
-  // void(std::error_code).
+  // void(std::error_code). Errors: those of async_get() but key_*.
   template <class CompletionToken>
   auto async_read_barrier(consistency freshness, CompletionToken&& token);
 
@@ -280,7 +285,7 @@ class basic_config_map {
                    std::forward<CompletionToken>(token));
   }
   // Hands leadership to `to` (0: to the best of the others). On the leader. Completes when it has taken over,
-  // or after an election timeout. Writes wait meanwhile. Signature: void(std::error_code). Errors:
+  // or after an election timeout. Writes wait meanwhile. Signature: void(std::error_code). Errors: busy,
   // not_leader, not_a_member (also of 0, when no other voter has been heard from yet), transfer_failed (this
   // node leads on), stopped; outcome_unknown (no leader was seen in time). Cancelling ends the wait, not the
   // transfer.
@@ -292,8 +297,8 @@ class basic_config_map {
   }
   // Takes a snapshot of this node's state now. Readers and writers go on. Completes when it is durable, with
   // what it contains; there is no deadline. Signature: void(std::error_code, version). Errors: bad_option
-  // (nothing was ever applied here), storage_failed (the node goes on), stopped. Cancelling ends the wait,
-  // not the snapshot.
+  // (nothing was ever applied here), busy, storage_failed (the node goes on), stopped. Cancelling ends the
+  // wait, not the snapshot.
   template <class CompletionToken>
   auto async_snapshot(CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}}, detail::finish_at{},
@@ -301,6 +306,7 @@ class basic_config_map {
   }
   // A snapshot, copied to a new file: what restore() makes a new cluster of. As async_snapshot(); further
   // errors: bad_option (there is such a file), snapshot_damaged. Nothing is at `path` after an error.
+  // Cancelling ends the wait for the snapshot; a copy that has begun goes on to its end.
   template <class CompletionToken>
   auto async_backup(std::string path, CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}},
@@ -327,8 +333,9 @@ class basic_config_map {
 
   // Calls on_change(const change_batch&) for every change under `prefix` (one with which no key can begin
   // never has any), in order, without gap or duplicate, until the handle is destroyed: from now on, or from
-  // after a revision within the history kept. It runs on the map's executor, one call at a time. A batch with
-  // an error (compacted, watch_lagged, revision_in_future, stopped) is the last.
+  // after a revision within the history kept. It runs on on_change's associated executor (by default the
+  // map's), one call at a time, and must not throw. A batch with an error (compacted, watch_lagged,
+  // revision_in_future, stopped) is the last.
   template <class OnChange>
   [[nodiscard]] watch_handle watch(std::string_view prefix, OnChange on_change);
   template <class OnChange>

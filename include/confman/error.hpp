@@ -34,7 +34,7 @@ enum class errc {
   compare_failed,      // compare-exchange: the key's revision was another
   compacted,           // watch: the history no longer reaches back that far
   watch_lagged,        // watch: the consumer was too slow, its buffer overflowed
-  revision_in_future,  // watch or read: a revision that doesn't exist yet
+  revision_in_future,  // watch: a revision that doesn't exist yet
   // Storage.
   directory_in_use,    // another process, or another map of this one, holds the data directory
   wrong_cluster,       // data directory (or peer) of another cluster

@@ -310,6 +310,10 @@ TEST_CASE("a cancelled write or read ends with operation_aborted, and the others
   f.map.async_put("/b", "1", [&](std::error_code c, write_result) { other = c; });
   (void)run_until(
       f.io, [] { return false; }, 20ms);
+  write_signal.emit(asio::cancellation_type::total);  // "as if it had never been": can't be promised
+  (void)run_until(
+      f.io, [&] { return write.has_value(); }, 20ms);
+  CHECK_FALSE(write);
   write_signal.emit(asio::cancellation_type::partial);
   read_signal.emit(asio::cancellation_type::total);
   version_signal.emit(asio::cancellation_type::terminal);
@@ -320,6 +324,23 @@ TEST_CASE("a cancelled write or read ends with operation_aborted, and the others
   CHECK(*read == aborted);
   CHECK(*version_read == aborted);
   CHECK_FALSE(other);
+}
+
+TEST_CASE("a watch calls back on the callback's own executor, one call at a time") {
+  fixture f;
+  asio::thread_pool pool(2);
+  std::atomic<int> seen = 0, elsewhere = 0;
+  watch_handle watch =
+      f.map.watch("/", asio::bind_executor(pool.get_executor(), [&](const change_batch& batch) {
+                    if (!pool.get_executor().running_in_this_thread()) ++elsewhere;
+                    seen += static_cast<int>(batch.changes.size());
+                  }));
+  f.map.async_put("/a", "1", [](std::error_code, write_result) {});
+  f.map.async_put("/b", "1", [](std::error_code, write_result) {});
+  CHECK(run_until(f.io, [&] { return seen == 2; }));
+  CHECK(elsewhere == 0);
+  watch = {};
+  pool.join();
 }
 
 TEST_CASE("cancelling what has completed does nothing") {

@@ -30,7 +30,7 @@ class category_t final : public std::error_category {
         return "the leader changed or the deadline passed while the write was under way: it may or may not "
                "have been applied; read the key before retrying";
       case errc::timed_out:
-        return "the deadline passed: a majority could not be reached in time";
+        return "the deadline passed: no majority answered, or that version was not reached here, in time";
       case errc::key_empty:
         return "the key is empty: keys are paths such as /billing/timeout_ms";
       case errc::key_not_a_path:

@@ -15,12 +15,18 @@
 
 namespace confman::detail {
 
-// Ends the wait of `operation` when the handler's slot is told to cancel.
+// What may leave an effect behind can't be cancelled as if it had never been: asio::cancellation_type::total.
+inline constexpr asio::cancellation_type with_effects =
+    asio::cancellation_type::terminal | asio::cancellation_type::partial;
+
+// Ends the wait of `operation` when the handler's slot is told to cancel in one of the ways `supported`.
 template <class Node, class Handler>
-void connect_cancellation(const std::shared_ptr<Node>& node, Handler& handler, std::uint64_t operation) {
+void connect_cancellation(const std::shared_ptr<Node>& node, Handler& handler, std::uint64_t operation,
+                          asio::cancellation_type supported) {
   auto slot = asio::get_associated_cancellation_slot(handler);
   if (!slot.is_connected()) return;
-  slot.assign([weak = std::weak_ptr<Node>(node), operation](asio::cancellation_type) {
+  slot.assign([weak = std::weak_ptr<Node>(node), operation, supported](asio::cancellation_type how) {
+    if ((how & supported) == asio::cancellation_type::none) return;
     if (const std::shared_ptr<Node> n = weak.lock()) n->send_always(*new cancel_letter(operation));
   });
 }
@@ -74,7 +80,7 @@ class initiate_write : public initiation<Node> {
     using operation_type = handler_write<handler_type, asio::any_io_executor>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id);
+    connect_cancellation(this->node_, own, id, with_effects);
     auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor());
     operation->id = id;
     if (!write) return operation->complete(write.error().code, {});
@@ -129,7 +135,7 @@ class initiate_cluster : public initiation<Node> {
     using operation_type = handler_cluster<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id);
+    connect_cancellation(this->node_, own, id, with_effects);
     auto* operation =
         make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
     operation->id = id;
@@ -152,7 +158,7 @@ class initiate_read : public initiation<Node> {
     using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id);
+    connect_cancellation(this->node_, own, id, asio::cancellation_type::all);
     auto* operation =
         make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
     operation->id = id;
@@ -174,7 +180,8 @@ class initiate_run : public initiation<Node> {
     using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
     if (auto slot = asio::get_associated_cancellation_slot(own); slot.is_connected())
-      slot.assign([weak = std::weak_ptr<Node>(this->node_)](asio::cancellation_type) {
+      slot.assign([weak = std::weak_ptr<Node>(this->node_)](asio::cancellation_type how) {
+        if ((how & with_effects) == asio::cancellation_type::none) return;
         if (const std::shared_ptr<Node> n = weak.lock()) n->stop();
       });
     this->node_->run(

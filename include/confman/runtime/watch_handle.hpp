@@ -90,7 +90,8 @@ class typed_watch_consumer final : public watch_consumer {
 }  // namespace detail
 
 // Keeps a watch going: destroying it ends the watch. After that no call begins; one that is running on
-// another thread may still end. Must be destroyed before the host's context; may outlive a map with a thread
+// another thread may still end: what the callback refers to must outlive that. Must be destroyed before the
+// context of the callback's executor; may outlive a map with a thread
 // of its own.
 class watch_handle {
  public:
@@ -127,8 +128,9 @@ template <class Node, class OnChange>
 watch_handle start_watch(const std::shared_ptr<Node>& node, std::string_view prefix,
                          std::optional<std::uint64_t> after, OnChange on_change,
                          std::shared_ptr<void> context) {
+  const asio::any_io_executor executor = asio::get_associated_executor(on_change, node->executor());
   auto consumer = std::make_shared<typed_watch_consumer<OnChange>>(
-      std::shared_ptr<watch_hub>(node, &node->map().watches()), node->executor(), std::move(on_change));
+      std::shared_ptr<watch_hub>(node, &node->map().watches()), executor, std::move(on_change));
   consumer->begin(prefix, after, node->limits_of_watches());
   return watch_handle(std::move(consumer), std::move(context));
 }

@@ -187,8 +187,9 @@ class log_directory {
         return failure(errc::log_damaged,
                        path + " (" + std::to_string(bytes.size()) +
                            " bytes) is damaged or not confman's. Nothing was changed. If this is "
-                           "the node's directory, restore the whole directory from a copy or let "
-                           "the node join again as a new member; else choose another directory");
+                           "the node's directory, put back this file from a copy, or remove the "
+                           "member and let it join again with an empty directory; else choose another "
+                           "directory");
       case log_format::decoded::other_version:
         return failure(errc::format_unsupported,
                        path + " has format version " + std::to_string(version) +
