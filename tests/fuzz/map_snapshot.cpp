@@ -8,6 +8,8 @@
 #include "confman/map/map_state.hpp"
 #include "confman/map/snapshot_encoder.hpp"
 #include "confman/map/snapshot_loader.hpp"
+#include "confman/wire/archive.hpp"
+#include "confman/wire/crc32c.hpp"
 #include "fuzz/target.hpp"
 
 namespace {
