@@ -74,8 +74,10 @@ build() {
   install_build_packages clang=clang++-14,clang++ \
     libclang-rt-14-dev=/usr/lib/llvm-14/lib/clang/14.0.6/lib/linux,/usr/lib/clang
   mkdir -p build
-  local log=build/fuzz-build.log
-  if ! { cmake --preset fuzz -DCMAKE_CXX_COMPILER="$(command -v clang++-14 || command -v clang++)" &&
+  local log=build/fuzz-build.log compiler=()
+  # The preset names clang++.
+  if ! command -v clang++ >/dev/null; then compiler=(-DCMAKE_CXX_COMPILER=clang++-14); fi
+  if ! { cmake --preset fuzz "${compiler[@]}" &&
     cmake --build build/fuzz --parallel "$jobs" --target "${chosen[@]/#/confman_fuzz_}"; } >"$log" 2>&1; then
     tail -n 40 "$log" >&2
     echo "error: the fuzz targets don't build; all of it is in $log" >&2
