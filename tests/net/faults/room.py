@@ -45,13 +45,9 @@ class Scenario:
         self.run = function
         self.about = " ".join(function.__doc__.split())
 
-    def missing(self, isolated):
-        """Why it can't run here, or None. `isolated`: yes, or why there are no namespaces."""
-        for need in self.needs:
-            reason = need(isolated)
-            if reason:
-                return reason
-        return None
+    def missing(self, reasons):
+        """Why it can't run here, or None. `reasons`: why there is none of what scenarios need, or None."""
+        return next((reasons[need] for need in self.needs if reasons[need]), None)
 
 
 ALL = []

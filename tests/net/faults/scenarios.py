@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from network import HTTP_PORT, PEER_PORT, may_cut
+from network import HTTP_PORT, PEER_PORT
 from nodes import ELECTION_MS, Failed
 from room import BUSY_LOG, scenario
 
@@ -26,7 +26,7 @@ def some_victims(cluster, dice):
 def kill(room):
     """kill -9 of one node, most or all, again and again under load, also while they recover."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
-    cluster.start()
+    cluster.start(*cluster.nodes)
     cluster.leader()
     load = room.load(cluster).start()
     kills = at_once = recovering = 0
@@ -106,7 +106,7 @@ def stop(room):
     """SIGSTOP of the leader for three election timeouts, meanwhile others are elected and written to; then it
     goes on and answers reads that were sent to it before: none may be stale."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
-    cluster.start()
+    cluster.start(*cluster.nodes)
     cluster.leader()
     load = room.load(cluster).start()
     load.wait_progress()
@@ -129,7 +129,7 @@ def stale_reads(room):
     """Proof that a stale read would be noticed: the early reads of `stop` are local ones, written down as
     linearizable, and the judge must refuse them."""
     cluster = room.cluster()
-    cluster.start()
+    cluster.start(*cluster.nodes)
     cluster.leader()
     load = room.load(cluster).start()
     load.wait_progress()
@@ -141,10 +141,6 @@ def stale_reads(room):
     if "stale_read" not in said:
         raise Failed(f"{answered} stale reads, and the judge says something else: {said}")
     return said
-
-
-def cannot_cut(isolated):
-    return may_cut() if isolated == "yes" else isolated
 
 
 def both_ways(pairs):
@@ -195,12 +191,12 @@ def scattered(cluster, _dice, _lead):
 PARTITIONS = (halves, isolate, one_way, bridge, scattered)
 
 
-@scenario(rounds=30, smoke_rounds=2, needs=[cannot_cut])
+@scenario(rounds=30, smoke_rounds=2, needs=["cuts"])
 def partition(room):
     """nftables drops what some nodes send to others: halves, one node alone, one way, a bridge, all apart;
     the side with a majority goes on, and when all is healed all go on."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
-    cluster.start()
+    cluster.start(*cluster.nodes)
     cluster.leader()
     load = room.load(cluster).start()
     load.wait_progress()
@@ -261,7 +257,7 @@ def slow(room):
     all, changing every few seconds; now and then one is silent for longer than an election takes."""
     cluster, dice = room.cluster(*BUSY_LOG), room.dice
     links = room.keep(SlowLinks(cluster))
-    cluster.start()
+    cluster.start(*cluster.nodes)
     cluster.leader()
     load = room.load(cluster).start()
     slowest = load.wait_progress()
