@@ -59,8 +59,9 @@ class Judge:
 
     def verdict(self, files, final, *flags):
         """(exit code, output) of confman_check."""
-        done = subprocess.run([self.program, *files, "--final", final, *flags], stdin=subprocess.DEVNULL, text=True,
-                              capture_output=True, check=False, timeout=600)
+        command = [self.program, *files, "--final", final, *flags]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, text=True, capture_output=True, check=False,
+                              timeout=600)
         with open(os.path.join(self.directory, "verdict.txt"), "w", encoding="utf-8") as file:
             file.write(done.stdout + done.stderr)
         return done.returncode, done.stdout + done.stderr
