@@ -10,6 +10,7 @@ from nodes import Failed
 from room import BUSY_LOG, scenario
 from scenarios import PARTITIONS
 
+SEGMENT = 64 << 20  # bytes of one file of the log
 MAP_STOPPED = 1  # exit status of confmand whose disk failed
 
 
@@ -166,6 +167,18 @@ def wait_for(done, what, seconds=60):
         time.sleep(0.05)
 
 
+def prepared(cluster, node):
+    """The log has two preallocated files: it needs no space until one is full."""
+    data = os.path.join(cluster.home[node], "data")
+    return sum(os.stat(os.path.join(data, name)).st_blocks for name in os.listdir(data)) * 512 >= 2 * SEGMENT
+
+
+def cannot_snapshot(cluster, images, node):
+    """A snapshot that was under way gives its predecessor's space free: takes that, until one has none."""
+    fill(images[node].mounted_at)
+    return "No space left" in cluster.log_of(node) or not cluster.running(node)
+
+
 @scenario(rounds=3, needs=["disks"])
 def full_snapshot(room):
     """ENOSPC for a snapshot: the log has room in its preallocated files, the next snapshot has none. The node
@@ -179,10 +192,10 @@ def full_snapshot(room):
     for n in range(room.rounds):
         node = cluster.leader() if n % 2 == 0 else dice.choice(cluster.nodes)
         wait_for(lambda node=node: snapshot_of(cluster, node) > 0, f"node {node} takes a snapshot")
-        ballast = fill(images[node].mounted_at)
+        wait_for(lambda node=node: prepared(cluster, node), f"node {node} prepares its next segment")
         before = snapshot_of(cluster, node)
-        wait_for(lambda node=node: "No space left" in cluster.log_of(node) or not cluster.running(node),
-                 f"node {node} can't take a snapshot")
+        wait_for(lambda node=node: cannot_snapshot(cluster, images, node), f"node {node} has no space")
+        ballast = fill(images[node].mounted_at)
         load.wait_progress()
         cluster.require_running()
         os.unlink(ballast)
