@@ -37,8 +37,8 @@ class Room:
         return thing
 
     def close(self):
-        """All of it, even if one fails. Also the clients: they would go on with the nodes of the next scenario,
-        which have the same addresses."""
+        """All of it, even if one fails. Also the clients: they would go on with the nodes of the next
+        scenario, which have the same addresses."""
         with contextlib.ExitStack() as last_in_first_out:
             for thing in self.opened:
                 last_in_first_out.callback(thing.close)
