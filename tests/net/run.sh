@@ -13,14 +13,15 @@ source tests/lib/packages.sh
 programs=${BUILD_DIR:-$PWD/build/release}/examples
 
 isolate=(unshare --net --mount --pid --fork --kill-child --mount-proc)
-isolated=yes
+not_isolated=
 if [ "$(id -u)" -ne 0 ]; then
-  isolated="not root: no network namespaces, no file systems"
+  not_isolated="not root: no network namespaces, no file systems"
 elif ! install_missing iproute2=ip nftables=nft e2fsprogs=mkfs.ext4 util-linux=nsenter; then
-  isolated="ip, nft, mkfs.ext4 or nsenter is missing"
+  not_isolated="ip, nft, mkfs.ext4 or nsenter is missing"
 elif ! "${isolate[@]}" true 2>/dev/null; then
-  isolated="unshare can't make namespaces here"
+  not_isolated="unshare can't make namespaces here"
 fi
 # Whatever is started ends with the process namespace, also if this is killed.
-if [ "$isolated" != yes ]; then isolate=(); fi
-exec "${isolate[@]}" python3 tests/net/faults/main.py --isolated "$isolated" --programs "$programs" "$@"
+if [ -n "$not_isolated" ]; then isolate=(); fi
+exec "${isolate[@]}" python3 tests/net/faults/main.py --not-isolated "$not_isolated" \
+  --programs "$programs" "$@"

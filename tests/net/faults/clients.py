@@ -365,17 +365,21 @@ class Load:
             time.sleep(0.01)
         return time.monotonic() - began
 
-    def stop(self):
-        """Ends all clients. Returns the files of the history."""
+    def end(self):
+        """Ends all clients, those that were never started too."""
         self.stopping.set()
         for client, thread in zip(self.clients, self.threads):
-            deadline = time.monotonic() + 3 * PATIENCE
+            deadline = time.monotonic() + 4 * PATIENCE
             while thread.is_alive():
                 if isinstance(client, Watcher):
                     client.stop()
                 thread.join(0.1)
                 if time.monotonic() > deadline:
                     raise Failed(f"client {client.number} does not end")
+
+    def stop(self):
+        """Ends all clients. Returns the files of the history."""
+        self.end()
         recorders = [self.driver, *(c.recorder for c in self.clients)]
         for recorder in recorders:
             recorder.close()

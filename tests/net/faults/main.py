@@ -9,6 +9,7 @@ import tempfile
 import time
 import traceback
 
+import disks
 import network
 import scenarios  # noqa: F401 (they enter room.ALL)
 import scenarios_disk  # noqa: F401
@@ -28,7 +29,8 @@ def parse():
     parser.add_argument("--keep", action="store_true", help="keep histories, logs and data directories")
     parser.add_argument("--seed", type=int, default=None,
                         help="of the order of faults; timing is the machine's")
-    parser.add_argument("--isolated", default="", help=argparse.SUPPRESS)  # by run.sh: yes, or why not
+    # By run.sh: why this has no namespaces of its own, if so; where the programs are.
+    parser.add_argument("--not-isolated", default="", help=argparse.SUPPRESS)
     parser.add_argument("--programs", default="", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     unknown = set(arguments.scenario) - {s.name for s in ALL}
@@ -43,9 +45,9 @@ def chosen(arguments):
     return [s for s in ALL if s.smoke_rounds or not arguments.smoke]
 
 
-def run_one(scenario, arguments, net, directory):
+def run_one(scenario, arguments, net, reasons, directory):
     """Returns passed, failed or skipped."""
-    missing = scenario.missing(arguments.isolated)
+    missing = scenario.missing(reasons)
     if missing:
         print(f"-- {scenario.name}: skipped: {missing}", flush=True)
         return "skipped"
@@ -95,15 +97,16 @@ def main():
             return 2
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(4), "little")
-    where = "network namespaces" if arguments.isolated == "yes" else f"loopback ({arguments.isolated})"
+    net = network.make(arguments.nodes, arguments.not_isolated)
+    reasons = {"cuts": net.cannot_cut, "disks": arguments.not_isolated or disks.cannot_mount()}
+    where = "loopback" if isinstance(net, network.Loopback) else "network namespaces"
     print(f"seed {arguments.seed}, {arguments.nodes} nodes, {where}", flush=True)
     top = tempfile.mkdtemp(prefix="confman-faults-", dir=place())
-    net = (network.Namespaces if arguments.isolated == "yes" else network.Loopback)(arguments.nodes)
     counts = {"passed": 0, "failed": 0, "skipped": 0}
     for scenario in chosen(arguments):
         directory = os.path.join(top, scenario.name)
         os.mkdir(directory)
-        end = run_one(scenario, arguments, net, directory)
+        end = run_one(scenario, arguments, net, reasons, directory)
         counts[end] += 1
         if end != "failed" and not arguments.keep:
             shutil.rmtree(directory)

@@ -16,9 +16,11 @@ def run(*command):
 
 
 class Loopback:
-    """127.x.y.N: no other run of this kind has the same x and y at the same time."""
+    """127.x.y.N: no other run of this kind has the same x and y at the same time. `why` there are no
+    namespaces."""
 
-    def __init__(self, count):
+    def __init__(self, count, why):
+        self.cannot_cut = why
         number = os.getpid()
         self.base = f"127.{64 + number // 250 % 128}.{1 + number % 250}"
         self.hub = self.base + ".254"
@@ -51,6 +53,7 @@ class Namespaces:
         run("ip", "link", "set", "hub", "up")
         for node in range(1, count + 1):
             self.add(node)
+        self.cannot_cut = cannot_cut()
 
     def add(self, node):
         holder = subprocess.Popen(["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "sleep", "infinity"],
@@ -92,7 +95,17 @@ class Namespaces:
             self.cut([])
 
 
-def may_cut():
+def make(count, why):
+    """Namespaces, if nothing speaks against it: `why`, or what goes wrong with the first one."""
+    if not why:
+        try:
+            return Namespaces(count)
+        except OSError as error:
+            why = f"no network namespaces: {error}"
+    return Loopback(count, why)
+
+
+def cannot_cut():
     """Why frames can't be dropped here, or None."""
     text = "table bridge probe {\n  chain cut {\n    type filter hook forward priority 0;\n  }\n}\n"
     try:

@@ -30,11 +30,10 @@ class Cluster:
         return len(self.nodes) // 2 + 1
 
     def command(self, node):
-        list_of = ",".join
+        members = ",".join(f"{i}={address}" for i, address in self.members.items())
         return [*self.network.prefix(node), "setpriv", "--pdeathsig", "KILL",
                 "env", *(f"{k}={v}" for k, v in self.environment.items()),
-                self.confmand, "--id", str(node), "--members",
-                list_of(f"{i}={a}" for i, a in self.members.items()),
+                self.confmand, "--id", str(node), "--members", members,
                 "--listen", f"{self.network.address(node)}:{PEER_PORT}",
                 "--http", f"{self.network.address(node)}:{HTTP_PORT}",
                 "--directory", os.path.join(self.home[node], "data"), "--cluster", "faults",
@@ -42,7 +41,7 @@ class Cluster:
                 *self.flags]
 
     def start(self, *nodes):
-        for node in nodes or self.nodes:
+        for node in nodes:
             os.makedirs(self.home[node], exist_ok=True)
             with open(self.log_path(node), "ab") as log:
                 self.log_began[node] = log.tell()
@@ -91,7 +90,7 @@ class Cluster:
             process.send_signal(signal.SIGTERM)
         for node, process in self.processes.items():
             if (status := self.wait_end(node, 30)) != 0:
-                raise Failed(f"node {node} ended with {status} ({process.args[-1]}): {self.log_of(node)}")
+                raise Failed(f"node {node} ended with {status}: {self.log_of(node)}")
 
     def close(self):
         for process in self.processes.values():

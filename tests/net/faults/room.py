@@ -1,4 +1,5 @@
 """What a scenario is, and what it runs in."""
+import contextlib
 import os
 import random
 
@@ -19,7 +20,7 @@ class Room:
         self.dice = random.Random(seed)
         self.seed = seed
         self.judge = Judge(os.path.join(programs, "check", "confman_check"), directory)
-        self.opened, self.clusters = [], []
+        self.opened, self.clusters, self.loads = [], [], []
 
     def cluster(self, *flags):
         confmand = os.path.join(self.programs, "cluster", "confmand")
@@ -27,7 +28,8 @@ class Room:
         return self.clusters[-1]
 
     def load(self, cluster, **how):
-        return Load(cluster, self.directory, seed=self.seed, **how)
+        self.loads.append(Load(cluster, self.directory, seed=self.seed, **how))
+        return self.loads[-1]
 
     def keep(self, thing):
         """Closed at the end, after the nodes, in the reverse order."""
@@ -35,8 +37,15 @@ class Room:
         return thing
 
     def close(self):
-        for thing in (*self.clusters, *reversed(self.opened)):
-            thing.close()
+        """All of it, even if one fails. Also the clients: they would go on with the nodes of the next
+        scenario, which have the same addresses."""
+        with contextlib.ExitStack() as last_in_first_out:
+            for thing in self.opened:
+                last_in_first_out.callback(thing.close)
+            for load in self.loads:
+                last_in_first_out.callback(load.end)
+            for cluster in self.clusters:
+                last_in_first_out.callback(cluster.close)
 
 
 class Scenario:
@@ -45,13 +54,9 @@ class Scenario:
         self.run = function
         self.about = " ".join(function.__doc__.split())
 
-    def missing(self, isolated):
-        """Why it can't run here, or None. `isolated`: yes, or why there are no namespaces."""
-        for need in self.needs:
-            reason = need(isolated)
-            if reason:
-                return reason
-        return None
+    def missing(self, reasons):
+        """Why it can't run here, or None. `reasons`: why there is none of what scenarios need, or None."""
+        return next((reasons[need] for need in self.needs if reasons[need]), None)
 
 
 ALL = []
