@@ -30,7 +30,7 @@ RANKS = {
     'restore.hpp': 10,
     'confman.hpp': 11,
 }
-EVERYWHERE = {'config.hpp', 'error.hpp'}
+EVERYWHERE = {'config.hpp', 'error.hpp', 'mutants.hpp'}
 SIM_SEES = {'core', 'clock', 'wire', 'storage', 'transport', 'map', 'partition', 'runtime',
             'options.hpp', 'observer.hpp', 'concepts.hpp', 'sim'}
 ASIO_LAYERS = {'transport', 'runtime', 'concepts.hpp', 'config_map.hpp', 'options.hpp'}

@@ -18,6 +18,7 @@
 #include "confman/core/votes.hpp"
 #include "confman/core/write_window.hpp"
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -251,12 +252,14 @@ class raft_core {
   [[nodiscard]] bool hears_leader() const noexcept;
   [[nodiscard]] bool up_to_date(version last) noexcept {
     refused_behind_ = refused_behind_ || last < log_.last();
-    return last >= log_.last();
+    if (CONFMAN_MUTANT(vote_strictly_newer)) return last > log_.last();
+    return last >= log_.last() || CONFMAN_MUTANT(vote_any_log);
   }
 
   // replication
   void append(entry_type type, shared_bytes payload);
   std::error_code append_from(const append_request& body, log_index& match);
+  void truncate(log_index from);
   void commit_to(log_index index);
   [[nodiscard]] bool lacks_acknowledged(log_index commit) const noexcept;
   void advance_commit(leader_role& self);

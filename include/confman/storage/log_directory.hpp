@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "confman/mutants.hpp"
 #include "confman/storage/file_system.hpp"
 #include "confman/storage/log_format.hpp"
 #include "confman/storage/log_options.hpp"
@@ -97,7 +98,8 @@ class log_directory {
       if (failure e = fs_->sync(*f)) return e;
     }
     if (failure e = fs_->rename(*aside, segment_path(header.sequence))) return e;
-    if (failure e = fs_->sync_directory(path_)) return e;
+    if (!CONFMAN_MUTANT(segment_name_not_synced))
+      if (failure e = fs_->sync_directory(path_)) return e;
     return open_segment(header.sequence);
   }
 

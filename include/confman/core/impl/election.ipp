@@ -14,7 +14,8 @@ CONFMAN_DECL void raft_core::reset_election_timer() {
 // Within the minimum election timeout after hearing from a leader, or being one that a quorum answers, a node
 // takes no part in replacing it (thesis, 4.2.3 and 6.4.1).
 CONFMAN_DECL bool raft_core::hears_leader() const noexcept {
-  return is_leader() || (leader_ && election_elapsed_ < options_.election_ticks);
+  return is_leader() ||
+         (leader_ && election_elapsed_ < options_.election_ticks && !CONFMAN_MUTANT(no_stickiness));
 }
 
 CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
@@ -23,7 +24,7 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   if (new_leader || was_leader) release_reads();
   if (term > state_.term) {
     state_.term = term;
-    state_.vote = node_id{};
+    if (!CONFMAN_MUTANT(vote_kept)) state_.vote = node_id{};
   }
   leader_ = leader;
   role_.emplace<follower_role>();
@@ -38,6 +39,7 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
 
 // Ask first whether an election could be won, without disturbing anybody's term (thesis, 9.6).
 CONFMAN_DECL void raft_core::become_pre_candidate() {
+  if (CONFMAN_MUTANT(no_pre_vote)) return become_candidate(false);
   release_reads();
   leader_ = node_id{};
   reset_election_timer();
@@ -63,6 +65,8 @@ CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
     if (!members().is_voter(id)) continue;
     if (id == options_.self)
       send_when_durable(id, vote_response{true});
+    else if (CONFMAN_MUTANT(candidate_before_stored))
+      send(id, vote_request{log_.last(), transfer});
     else
       send_when_durable(id, vote_request{log_.last(), transfer});
   }
@@ -110,12 +114,14 @@ CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
                          return std::optional<bool>(speaks_for(m) || (p && p->recently_active));
                        }) == vote_result::won;
   for (progress& p : self.peers) p.was_active = std::exchange(p.recently_active, false);
-  if (!reached) return become_follower(state_.term, node_id{});
+  if (!reached && !CONFMAN_MUTANT(no_check_quorum)) return become_follower(state_.term, node_id{});
   tick_priority(self);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_request& body) {
   const bool grant = body.campaign_term > state_.term && up_to_date(body.last) && !hears_leader();
+  if (CONFMAN_MUTANT(pre_vote_raises_term) && body.campaign_term > state_.term)
+    become_follower(body.campaign_term, node_id{});
   send(m.from, pre_vote_response{body.campaign_term, grant});
   return {};
 }
@@ -143,7 +149,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& b
   // leader of the term. The disk doesn't say which one had it, so a restarted voter grants no repetition; the
   // candidate counts one vote less.
   const bool repeated = state_.vote == m.from && voted_for_ && voted_for_ == m.incarnation;
-  const bool free = !state_.vote || repeated;
+  const bool free = !state_.vote || repeated || CONFMAN_MUTANT(vote_twice);
   const bool grant = free && !leader_ && up_to_date(body.last);
   if (!grant) {
     send(m.from, vote_response{false});
@@ -152,7 +158,10 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& b
   state_.vote = m.from;
   voted_for_ = m.incarnation;
   election_elapsed_ = 0;
-  send_when_durable(m.from, vote_response{true});
+  if (CONFMAN_MUTANT(vote_before_stored))
+    send(m.from, vote_response{true});
+  else
+    send_when_durable(m.from, vote_response{true});
   return {};
 }
 

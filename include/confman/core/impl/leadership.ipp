@@ -76,7 +76,8 @@ CONFMAN_DECL node_id raft_core::best_successor(const leader_role& self, unsigned
 // As soon as the target holds the whole log, which no longer grows by proposals, it may stand.
 CONFMAN_DECL void raft_core::push_transfer(leader_role& self) {
   const progress* target = self.transfer_to ? self.find(self.transfer_to) : nullptr;
-  if (target && target->match == log_.last_index()) send(target->id, timeout_now{});
+  if (target && (target->match == log_.last_index() || CONFMAN_MUTANT(transfer_unready)))
+    send(target->id, timeout_now{});
 }
 
 // Without success within an election timeout the leader leads on (thesis, 3.10).

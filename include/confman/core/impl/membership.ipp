@@ -58,10 +58,10 @@ CONFMAN_DECL failure raft_core::refuse_change(std::span<const member_change> cha
     return {errc::busy, "change of members: too many entries wait to be committed; try again later"};
   // Two changes at once, or one on top of what an earlier leader has left uncommitted, could give two
   // majorities that don't meet (Ongaro, "bug in single-server membership changes", raft-dev, 2015).
-  if (!leads_surely())
+  if (!leads_surely() && !CONFMAN_MUTANT(change_unsure_leader))
     return {errc::change_in_flight,
             "change of members: this leader has not committed an entry of its term yet; try again later"};
-  if (change_under_way())
+  if (change_under_way() && !CONFMAN_MUTANT(second_change))
     return {errc::change_in_flight, "change of members: another one, begun at log entry " +
                                         std::to_string(members_at().value()) +
                                         ", is under way; try again when it is done"};
@@ -128,12 +128,12 @@ CONFMAN_DECL void raft_core::follow_configuration() {
 // What a leader does whenever its commit index has moved.
 CONFMAN_DECL void raft_core::follow_commit() {
   bind_answered();
-  if (!leads_surely() || members_at() > state_.commit) return;
+  if (!leads_surely() || (members_at() > state_.commit && !CONFMAN_MUTANT(leave_joint_early))) return;
   if (members().joint() && members().auto_leave) {
     // Both majorities hold the joint configuration: from here on the new one may decide alone (thesis, 4.3).
     // Also when an earlier leader began it.
     append_configuration(*leave_joint(members()));
-  } else if (removed_for_good() && !transferring_to()) {
+  } else if (removed_for_good() && !transferring_to() && !CONFMAN_MUTANT(removed_leader_stays)) {
     // Our task ends with our removal (thesis, 4.2.2). Handing over spares the others an election timeout.
     if (transfer_leadership(node_id{})) become_follower(state_.term, node_id{});
   }

@@ -61,6 +61,7 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
       configurations_(log_index(0), std::move(bootstrap)),
       writes_(recovered.base.index + recovered.entries.size(), recovered.state),
       follower_reads_(options.boot, options.incarnation) {
+  if (CONFMAN_MUTANT(vote_forgotten)) state_.vote = node_id{};
   recover_log(recovered);
   // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of
   // either, and no vote of that term was given: it would have been durable in a write before.
@@ -118,7 +119,8 @@ CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
   if (m.term > highest_term) return errc::bad_command;
   const member* sender = members().find_member(m.from);
   if (!sender) return detail::heard_from_strangers(m.body) ? std::error_code{} : errc::unknown_peer;
-  if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m)) {
+  if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m) &&
+      !CONFMAN_MUTANT(no_incarnation)) {
     if (!std::holds_alternative<refused>(m.body)) send(m.from, refused{sender->incarnation});
     return errc::wrong_incarnation;
   }
@@ -147,6 +149,7 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
     return true;
   }
   if (m.term == state_.term) return true;
+  if (CONFMAN_MUTANT(stale_append_ok) && std::holds_alternative<append_ok>(m.body)) return true;
   if (pre_vote) return true;  // answered by a refusal, whose term brings the sender up to date
   // A grant bears the term of who gave it, which may be lower than the asker's: asking raised nobody's term.
   if (std::holds_alternative<pre_vote_response>(m.body)) return true;

@@ -23,6 +23,7 @@ CONFMAN_DECL void raft_core::forget_reads(const std::vector<read_id>& gone) {
 
 CONFMAN_DECL bool raft_core::reads_due() const noexcept {
   if (new_reads_.empty() && new_remote_reads_.empty()) return false;
+  if (is_leader() && CONFMAN_MUTANT(read_before_own_commit)) return true;
   return is_leader() ? leads_surely() : leader_ && !new_reads_.empty();
 }
 
@@ -44,6 +45,7 @@ CONFMAN_DECL void raft_core::begin_reads() {
 CONFMAN_DECL void raft_core::confirm_reads(leader_role& self) {
   if (!self.rounds.waiting()) return;
   const std::uint64_t round = quorum_reached<std::uint64_t>(members(), [&](const member& m) {
+    if (CONFMAN_MUTANT(read_without_round)) return self.rounds.latest();
     if (m.id == options_.self) return speaks_for(m) ? self.rounds.latest() : 0;
     const progress* p = self.find(m.id);
     return p ? p->round : 0;

@@ -48,8 +48,11 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request&
   if (const std::error_code error = append_from(body, match)) return error;
   // Only what this leader has just confirmed may be committed: a longer log of ours may end in a stale
   // suffix.
-  commit_to(std::min(body.commit, match));
-  send_when_durable(m.from, append_ok{match});
+  commit_to(CONFMAN_MUTANT(commit_beyond_match) ? body.commit : std::min(body.commit, match));
+  if (CONFMAN_MUTANT(append_before_sync))
+    send(m.from, append_ok{match});
+  else
+    send_when_durable(m.from, append_ok{match});
   return {};
 }
 
@@ -72,11 +75,7 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
     if (e.index <= log_.last_index()) {
       CONFMAN_ASSERT(!is_leader(), "a leader never truncates");
       if (e.index <= state_.commit) return errc::log_diverged;  // a committed entry is never truncated
-      for (log_index gone = e.index; gone <= log_.last_index(); ++gone)
-        uncommitted_bytes_ -= cost(log_.at(gone));
-      log_.truncate_from(e.index);
-      writes_.truncated(e.index);
-      configurations_.truncate_from(e.index);
+      truncate(e.index);
     }
     if (e.type == entry_type::configuration) {
       configurations_.append(e.index, *decode_configuration(e.payload.view()));
@@ -84,7 +83,16 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
     uncommitted_bytes_ += cost(e);
     log_.append(e);
   }
+  if (CONFMAN_MUTANT(truncate_agreeing) && std::max(match, state_.commit) < log_.last_index())
+    truncate(std::max(match, state_.commit) + 1);
   return {};
+}
+
+CONFMAN_DECL void raft_core::truncate(log_index from) {
+  for (log_index gone = from; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
+  log_.truncate_from(from);
+  writes_.truncated(from);
+  configurations_.truncate_from(from);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body) {
@@ -119,7 +127,8 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   if (peer->state == progress_state::probe && body.rejected + 1 != peer->next) return {};
   // The follower names the last place that may agree from its side; ours may be earlier (paper, 5.3, end).
   const version agreeing = body.hint.index < log_.floor().index ? body.hint : log_.last_agreeing(body.hint);
-  const log_index next = std::min(agreeing.index + 1, body.rejected);
+  const log_index next =
+      CONFMAN_MUTANT(hint_overshoots) ? log_.last_index() + 1 : std::min(agreeing.index + 1, body.rejected);
   peer->become_probe(next);
   return {};
 }
@@ -134,11 +143,24 @@ CONFMAN_DECL void raft_core::commit_to(log_index index) {
 
 // A leader commits by counting only entries of its own term (paper, 5.4.2, figure 8).
 CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
-  const log_index index = quorum_reached<log_index>(members(), [&](const member& m) {
+  const auto held = [&](const member& m) {
     const progress* p = self.find(m.id);
+    if (CONFMAN_MUTANT(self_before_sync) && m.id == options_.self) return log_.last_index();
+    if (CONFMAN_MUTANT(no_incarnation) && p) return p->match;
     return p && p->incarnation && p->incarnation == m.incarnation ? p->match : log_index{};
-  });
-  if (index > state_.commit && log_.term_at(index) == state_.term) {
+  };
+  log_index index = quorum_reached<log_index>(members(), held);
+  if (CONFMAN_MUTANT(learner_counts)) {
+    std::vector<member> all = members().incoming;
+    all.insert(all.end(), members().learners.begin(), members().learners.end());
+    index = majority_reached<log_index>(all, held);
+  }
+  if (CONFMAN_MUTANT(removed_leader_counts) && !members().is_voter(options_.self)) {
+    std::vector<member> all = members().incoming;
+    all.push_back({options_.self, options_.incarnation});
+    index = majority_reached<log_index>(all, held);
+  }
+  if (index > state_.commit && (log_.term_at(index) == state_.term || CONFMAN_MUTANT(commit_earlier_term))) {
     commit_to(index);
     follow_commit();  // may end this role
   }
@@ -214,7 +236,10 @@ CONFMAN_DECL void raft_core::send_entries(progress& peer, const log_place& previ
 
 CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
   for (const progress& p : self.peers)
-    if (p.id != options_.self) send(p.id, heartbeat{std::min(state_.commit, p.match), self.rounds.latest()});
+    if (p.id != options_.self)
+      send(p.id,
+           heartbeat{CONFMAN_MUTANT(heartbeat_commit) ? state_.commit : std::min(state_.commit, p.match),
+                     self.rounds.latest()});
 }
 
 // A leader never names more than we acknowledged to it, so there is no stale suffix to fear; and if we don't
@@ -241,10 +266,12 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
   peer->recently_active = true;
   peer->probe_sent = false;
   // Sent but not acknowledged since the last heartbeat: slow, or lost. Asking costs one empty message.
-  if (peer->state == progress_state::replicate && peer->match + 1 < peer->next)
+  if (peer->state == progress_state::replicate && peer->match + 1 < peer->next &&
+      !CONFMAN_MUTANT(loss_unnoticed))
     peer->verify = peer->match == peer->match_at_heartbeat;
   peer->match_at_heartbeat = peer->match;
   if (body.round > peer->round) peer->round = body.round;
+  if (CONFMAN_MUTANT(read_stale_round)) peer->round = self->rounds.latest();
   confirm_reads(*self);
   return {};
 }

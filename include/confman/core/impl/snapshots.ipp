@@ -39,12 +39,12 @@ CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
 
 CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
   if (meta.at.term > highest_term || !meta.at.index) return false;
-  if (meta.at.index <= state_.commit) {
+  if (meta.at.index <= state_.commit && !CONFMAN_MUTANT(install_old_snapshot)) {
     // What it says is known here. The leader still has to hear it, or it would go on offering snapshots.
     acknowledge(state_.commit);
     return false;
   }
-  const bool known = log_.matches(meta.at);
+  const bool known = log_.matches(meta.at) && !CONFMAN_MUTANT(install_old_snapshot);
   // Equal places have equal histories (log matching, paper 5.3), and a leader has every committed entry
   // (paper, 5.4.3). Where that doesn't hold, hardware or code is broken: no data is thrown away for it.
   if (known ? log_.hash_at(meta.at.index) != meta.hash : is_leader()) return false;
@@ -54,8 +54,17 @@ CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
     // following it and reply" (paper, figure 13, 6). Only what is committed gets into a snapshot.
     commit_to(meta.at.index);
   } else {
+    std::vector<entry> kept;
+    if (CONFMAN_MUTANT(install_keeps_suffix))
+      for (log_index i = meta.at.index + 1; i <= log_.last_index(); ++i)
+        if (i >= log_.first_index() && log_.at(i).term >= meta.at.term) kept.push_back(log_.at(i));
     begin_at(meta);  // "discard the entire log" (paper, figure 13, 7 and 8)
     snapshot_ = meta;
+    for (entry& e : kept) {
+      if (e.index != log_.last_index() + 1) break;
+      uncommitted_bytes_ += cost(e);
+      log_.append(std::move(e));
+    }
   }
   acknowledge(meta.at.index);
   check_invariants();
@@ -63,6 +72,8 @@ CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
 }
 
 CONFMAN_DECL void raft_core::acknowledge(log_index match) {
+  if (leader_ && leader_ != options_.self && CONFMAN_MUTANT(install_before_stored))
+    return send(leader_, append_ok{match});
   if (leader_ && leader_ != options_.self) send_when_durable(leader_, append_ok{match});
 }
 
@@ -70,7 +81,8 @@ CONFMAN_DECL snapshot_meta raft_core::describe_snapshot() const {
   CONFMAN_ASSERT(applied_, "a snapshot contains something");
   // The configuration in force at that place: a later one is not committed yet, or not in this state
   // (thesis, 5.1.1).
-  const configuration_log::placed& in_force = configurations_.at(applied_);
+  const configuration_log::placed& in_force =
+      configurations_.at(CONFMAN_MUTANT(snapshot_uncommitted_members) ? log_.last_index() : applied_);
   const log_place end = *log_.place_at(applied_);
   return {end.at, end.hash, in_force.second, in_force.first};
 }
@@ -82,6 +94,7 @@ CONFMAN_DECL void raft_core::compacted(const snapshot_meta& meta, log_index keep
   CONFMAN_ASSERT(log_.hash_at(meta.at.index).value_or(meta.hash) == meta.hash, "a snapshot is of this log");
   snapshot_ = meta;
   configurations_.compact_to(std::min(meta.at.index, applied_));
+  if (CONFMAN_MUTANT(release_all)) keep_from = applied_ + 1;
   keep_from = std::min(keep_from, applied_ + 1);
   if (keep_from > stored_first_) {
     const log_index last_gone = keep_from - 1;
@@ -202,7 +215,7 @@ CONFMAN_DECL void raft_core::snapshot_failed(node_id peer) {
 // election timeout, who has given no news is asked.
 CONFMAN_DECL void raft_core::ask_silent_peers() {
   leader_role* self = as_leader();
-  if (!self) return;
+  if (!self || CONFMAN_MUTANT(snapshot_not_resent)) return;
   for (progress& p : self->peers) {
     const bool waits = p.state == progress_state::snapshot || p.probe_sent;
     p.silent_ticks = waits ? p.silent_ticks + 1 : 0;

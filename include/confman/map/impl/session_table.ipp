@@ -119,7 +119,9 @@ CONFMAN_DECL session& session_table::touch(places::iterator found, std::uint64_t
 CONFMAN_DECL void session_table::forget(session& s, std::uint64_t below) {
   if (below <= s.acknowledged) return;
   s.acknowledged = below;
-  for (; s.size() != 0 && s.begin()->sequence < below; ++s.forgotten) {
+  for (; s.size() != 0 && (s.begin()->sequence < below ||
+                           (CONFMAN_MUTANT(answers_dropped_early) && s.begin()->sequence == below));
+       ++s.forgotten) {
     hash_ -= hash_answer(s.id, *s.begin());
     bytes_ -= sizeof(kept_answer);
   }

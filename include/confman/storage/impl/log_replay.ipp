@@ -105,12 +105,14 @@ CONFMAN_DECL failure log_replay::stopped(const std::string& path, std::string_vi
                   why + " where batch " + std::to_string(expected_) + " must be: " + proof +
                       " says that it was written and synced");
   };
-  if (expected_ <= proven_)
+  if (CONFMAN_MUTANT(log_cut_anywhere)) next = nullptr;
+  if (expected_ <= proven_ && !CONFMAN_MUTANT(log_cut_anywhere))
     return lost(expected_ <= who_.known_frame ? "the identity file" : "an earlier batch");
   if (next != nullptr && next->synced() >= expected_) return lost("the header of the segment after it");
   if (next != nullptr && next->first_frame != expected_ + 1)
     return damage(path, end_.offset, why + " and the segment after it does not continue this one");
-  if (const auto proof = find_proof(bytes, header, end_.offset, expected_))
+  if (const auto proof = find_proof(bytes, header, end_.offset, expected_);
+      proof && !CONFMAN_MUTANT(log_cut_anywhere))
     return lost("the batch header at offset " + std::to_string(*proof));
   end_.seal_missing = next != nullptr;
   end_.stale_bytes = std::any_of(bytes.begin() + static_cast<std::ptrdiff_t>(end_.offset), bytes.end(),
@@ -228,6 +230,7 @@ CONFMAN_DECL failure log_replay::entry_record(const std::string& path, std::uint
 }
 
 CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t offset, log_index from) {
+  if (CONFMAN_MUTANT(truncation_not_replayed)) return {};
   if (from > last().index + 1)
     return damage(path, offset,
                   "a truncation from entry " + std::to_string(from.value()) + " in a log that ends at " +
