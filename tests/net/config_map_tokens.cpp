@@ -295,9 +295,9 @@ TEST_CASE("an operation uses its handler's allocator, and has given all of it ba
 }
 
 TEST_CASE("a cancelled write or read ends with operation_aborted, and the others go on") {
-  fixture f(3);
   asio::cancellation_signal write_signal, read_signal, version_signal;
-  std::optional<std::error_code> write, read, version_read, other;
+  std::optional<std::error_code> write, read, version_read, other;  // outlive the map, which completes all
+  fixture f(3);
   f.map.async_put(
       "/a", "1",
       asio::bind_cancellation_slot(write_signal.slot(), [&](std::error_code c, write_result) { write = c; }));

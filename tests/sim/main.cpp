@@ -19,6 +19,7 @@
 #include <doctest/doctest.h>
 
 #include "confman/sim/world.hpp"
+#include "lib/effort.hpp"
 #include "report.hpp"
 
 namespace {
@@ -28,7 +29,7 @@ using confman::sim::scenario;
 using confman::sim::world;
 
 struct settings {
-  std::uint64_t seeds = 200;
+  std::uint64_t seeds = confman_test::effort(200u);
   std::uint64_t first = 1;
   unsigned jobs = 0;
   bool verbose = false;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "crash_file_system.hpp"
+#include "lib/effort.hpp"
 #include "log_model.hpp"
 
 using namespace confman_test;
@@ -149,7 +150,8 @@ TEST_CASE(
   const char* count = std::getenv("CONFMAN_LOG_CRASH_SEEDS");
   const char* first = std::getenv("CONFMAN_LOG_CRASH_FIRST");
   const std::uint64_t begin = first != nullptr ? std::strtoull(first, nullptr, 10) : 1;
-  const std::uint64_t seeds = count != nullptr ? std::strtoull(count, nullptr, 10) : 300;
+  const std::uint64_t seeds =
+      count != nullptr ? std::strtoull(count, nullptr, 10) : confman_test::effort(300u);
   for (std::uint64_t seed = begin; seed < begin + seeds; ++seed) crash_run(seed).live(20);
 }
 

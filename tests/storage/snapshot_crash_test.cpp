@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/effort.hpp"
 #include "log_model.hpp"
 #include "snapshot_samples.hpp"
 
@@ -182,7 +183,8 @@ TEST_CASE("log and snapshots that crash again and again always hold enough to go
   const char* count = std::getenv("CONFMAN_LOG_CRASH_SEEDS");
   const char* first = std::getenv("CONFMAN_LOG_CRASH_FIRST");
   const std::uint64_t begin = first != nullptr ? std::strtoull(first, nullptr, 10) : 1;
-  const std::uint64_t seeds = count != nullptr ? std::strtoull(count, nullptr, 10) : 150;
+  const std::uint64_t seeds =
+      count != nullptr ? std::strtoull(count, nullptr, 10) : confman_test::effort(150u);
   for (std::uint64_t seed = begin; seed < begin + seeds; ++seed) storage_run(seed).live(20);
 }
 

@@ -6,6 +6,7 @@
 
 #include "confman/core/random.hpp"
 #include "lib/core_harness.hpp"
+#include "lib/effort.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -299,7 +300,7 @@ void fuzz(std::uint64_t seed, reached& seen) {
 
 TEST_CASE("bad input: arbitrary well-formed messages never break an invariant") {
   reached seen;
-  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+  for (std::uint64_t seed = 0; seed < confman_test::effort(400u); ++seed) {
     CAPTURE(seed);
     fuzz(seed, seen);
   }

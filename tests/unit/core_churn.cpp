@@ -6,6 +6,7 @@
 
 #include "confman/core/random.hpp"
 #include "lib/core_harness.hpp"
+#include "lib/effort.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -244,7 +245,7 @@ TEST_CASE(
     "random: members and leaders change all the time, safety holds, and all members agree once healed") {
   std::size_t leaders = 0, committed = 0, changes = 0, transfers = 0, configurations = 0;
   std::uint32_t slowest = 0;
-  constexpr std::uint64_t seeds = 200;
+  constexpr std::uint64_t seeds = confman_test::effort(200u);
   for (std::uint64_t seed = 1; seed <= seeds; ++seed) {
     CAPTURE(seed);
     churning_world world(seed);

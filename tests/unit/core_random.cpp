@@ -6,6 +6,7 @@
 
 #include "confman/core/random.hpp"
 #include "lib/core_harness.hpp"
+#include "lib/effort.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -252,6 +253,7 @@ class random_world {
 void run_seeds(std::uint64_t nodes, std::uint64_t first, std::uint64_t last) {
   std::size_t leaders = 0, committed = 0, reads = 0;
   std::uint32_t slowest = 0;
+  last = first + confman_test::effort(last - first);
   for (std::uint64_t seed = first; seed < last; ++seed) {
     CAPTURE(seed);
     CAPTURE(nodes);

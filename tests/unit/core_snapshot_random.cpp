@@ -7,6 +7,7 @@
 
 #include "confman/core/random.hpp"
 #include "lib/core_harness.hpp"
+#include "lib/effort.hpp"
 
 using namespace confman;
 using namespace confman::testing;
@@ -303,6 +304,7 @@ class snapshot_world {
 void run_seeds(std::uint64_t nodes, bool with_learner, std::uint64_t first, std::uint64_t last) {
   std::size_t committed = 0;
   snapshot_world::counts total;
+  last = first + confman_test::effort(last - first);
   for (std::uint64_t seed = first; seed < last; ++seed) {
     CAPTURE(seed);
     CAPTURE(nodes);

@@ -11,17 +11,14 @@
 #include <vector>
 
 #include "confman/wire/crc32c.hpp"
+#include "lib/effort.hpp"
 #include "unit/map_replicas.hpp"
 
 using namespace map_test;
 
 namespace {
 
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
-constexpr int hostile_rounds = 1000;
-#else
-constexpr int hostile_rounds = 20'000;
-#endif
+constexpr int hostile_rounds = confman_test::effort(20'000);
 
 // Something of everything, spread over several blocks.
 void fill(map_state& map) {
@@ -447,11 +444,7 @@ TEST_CASE("a replica that keeps taking over snapshots of another can't be told f
 
 TEST_CASE("readers beside adopt always see one whole state, and captures are encoded elsewhere") {
   constexpr int keys = 50;
-#if defined(__SANITIZE_THREAD__)
-  constexpr int rounds = 60;
-#else
-  constexpr int rounds = 300;
-#endif
+  constexpr int rounds = confman_test::effort(300);
   map_state leader, map;
   std::atomic<bool> done{false};
   std::atomic<int> wrong{0}, read{0};

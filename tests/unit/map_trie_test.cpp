@@ -10,6 +10,7 @@
 #include "confman/map/node_pool.hpp"
 #include "confman/map/trie.hpp"
 #include "confman/map/trie_editor.hpp"
+#include "lib/effort.hpp"
 
 namespace {
 
@@ -148,7 +149,7 @@ void run_seed(std::uint64_t seed, int style, int steps) {
 }  // namespace
 
 TEST_CASE("the trie equals std::map after every step, for thousands of seeds and awkward keys") {
-  for (std::uint64_t seed = 0; seed < 1000; ++seed)
+  for (std::uint64_t seed = 0; seed < confman_test::effort(1000u); ++seed)
     for (int style = 0; style < 5; ++style) run_seed(seed, style, 40);
 }
 

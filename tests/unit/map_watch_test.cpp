@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/effort.hpp"
 #include "map_entries.hpp"
 
 using namespace map_test;
@@ -375,5 +376,5 @@ void run_watch_seed(std::uint64_t seed) {
 
 TEST_CASE(
     "for random operations a watch gets exactly the filter of the history, in order, up to where it says") {
-  for (std::uint64_t seed = 0; seed < 1500; ++seed) run_watch_seed(seed);
+  for (std::uint64_t seed = 0; seed < confman_test::effort(1500u); ++seed) run_watch_seed(seed);
 }
