@@ -7,11 +7,7 @@
 #define CONFMAN_VERSION_MAJOR 0
 #define CONFMAN_VERSION_MINOR 1
 #define CONFMAN_VERSION_PATCH 0
-#if defined(CONFMAN_MUTANTS)  // see mutants.hpp
-#define CONFMAN_VERSION_STRING "0.1.0-mutants"
-#else
 #define CONFMAN_VERSION_STRING "0.1.0"
-#endif
 
 // The library is header-only unless CONFMAN_COMPILED is defined (the CMake target confman::confman defines
 // it): then the bodies in impl/*.ipp are compiled once, in src/.

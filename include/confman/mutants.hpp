@@ -8,83 +8,84 @@
 // else CONFMAN_MUTANT(name) is the constant false, and nothing of a mutant is compiled.
 //
 // One line of code, at the rule that it breaks, and one line here make another mutant. In the order of the
-// layers: M(name, what it does wrong).
+// layers: M(name, the invariants that may fall, what it does wrong). The numbers are those of
+// sim::invariant; A is an assertion of the library. tests/mutants.sh runs them all.
 //
 // clang-format off
 #define CONFMAN_MUTANT_TABLE(M)                                                                              \
   /* elections */                                                                                            \
-  M(quorum_half, "half of the voters decide")                                                                \
-  M(vote_before_stored, "a vote is sent before it is durable")                                               \
-  M(candidate_before_stored, "a candidate asks for votes before its own is durable")                         \
-  M(vote_not_stored, "a vote alone is not worth a write")                                                    \
-  M(vote_strictly_newer, "only a strictly newer log gets a vote")                                            \
-  M(vote_any_log, "any log gets a vote")                                                                     \
-  M(vote_twice, "a second candidate of the term gets a vote, too")                                           \
-  M(vote_forgotten, "the vote is forgotten on restart")                                                      \
-  M(vote_kept, "the vote stays in a new term")                                                               \
-  M(pre_vote_raises_term, "who is asked for a pre-vote takes over the term asked for")                       \
-  M(no_pre_vote, "a campaign begins without asking first")                                                   \
-  M(no_stickiness, "who hears a leader grants pre-votes and votes nevertheless")                             \
-  M(no_check_quorum, "a leader that no majority answers leads on")                                           \
-  M(unbound_votes, "the grant of a directory that nothing binds always counts")                              \
-  M(no_incarnation, "which data directory answers under an id is ignored")                                   \
-  M(transfer_unready, "leadership is handed to a voter that lacks the log's end")                            \
+  M(quorum_half, "1 6 7 8", "half of the voters decide")                                                     \
+  M(vote_before_stored, "3 2", "a vote is sent before it is durable")                                        \
+  M(candidate_before_stored, "3 2", "a candidate asks for votes before its own is durable")                  \
+  M(vote_not_stored, "3 2", "a vote alone is not worth a write")                                             \
+  M(vote_strictly_newer, "21", "only a strictly newer log gets a vote")                                      \
+  M(vote_any_log, "6 8", "any log gets a vote")                                                              \
+  M(vote_twice, "2 1", "a second candidate of the term gets a vote, too")                                    \
+  M(vote_forgotten, "2 1 3", "the vote is forgotten on restart")                                             \
+  M(vote_kept, "21", "the vote stays in a new term")                                                         \
+  M(pre_vote_raises_term, "21", "who is asked for a pre-vote takes over the term asked for")                 \
+  M(no_pre_vote, "21", "a campaign begins without asking first")                                             \
+  M(no_stickiness, "21", "who hears a leader grants pre-votes and votes nevertheless")                       \
+  M(no_check_quorum, "21", "a leader that no majority answers leads on")                                     \
+  M(unbound_votes, "1 6", "the grant of a directory that nothing binds always counts")                       \
+  M(no_incarnation, "7 1 6", "which data directory answers under an id is ignored")                          \
+  M(transfer_unready, "21", "leadership is handed to a voter that lacks the log's end")                      \
   /* replication */                                                                                          \
-  M(commit_earlier_term, "an entry of an earlier term is committed by counting")                             \
-  M(commit_beyond_match, "a follower commits what its leader has not confirmed")                             \
-  M(heartbeat_commit, "a heartbeat names entries that the follower may not have")                            \
-  M(append_before_sync, "an append is acknowledged before it is durable")                                    \
-  M(self_before_sync, "a leader counts itself before its disk has the entry")                                \
-  M(stale_append_ok, "an acknowledgement of an earlier term counts")                                         \
-  M(truncate_agreeing, "an append removes what follows it, conflict or not")                                 \
-  M(truncation_unclamped, "a write in flight makes entries stable that were truncated since")                \
-  M(hint_overshoots, "after a rejection the leader tries the end of its log")                                \
-  M(loss_unnoticed, "a lost append is not sent again")                                                       \
+  M(commit_earlier_term, "7", "an entry of an earlier term is committed by counting")                        \
+  M(commit_beyond_match, "8 A", "a follower commits what its leader has not confirmed")                      \
+  M(heartbeat_commit, "8 A", "a heartbeat names entries that the follower may not have")                     \
+  M(append_before_sync, "3", "an append is acknowledged before it is durable")                               \
+  M(self_before_sync, "3 7", "a leader counts itself before its disk has the entry")                         \
+  M(stale_append_ok, "7 A", "an acknowledgement of an earlier term counts")                                  \
+  M(truncate_agreeing, "7 8", "an append removes what follows it, conflict or not")                          \
+  M(truncation_unclamped, "3", "a write in flight makes entries stable that were truncated since")           \
+  M(hint_overshoots, "21", "after a rejection the leader tries the end of its log")                          \
+  M(loss_unnoticed, "21", "a lost append is not sent again")                                                 \
   /* membership */                                                                                           \
-  M(joint_new_only, "in a joint configuration the new voters decide alone")                                  \
-  M(second_change, "a change of members begins while another one is under way")                              \
-  M(change_unsure_leader, "a leader changes members before its term has a commit")                           \
-  M(leave_joint_early, "a joint configuration is left before it is committed")                               \
-  M(learner_counts, "a learner counts in the majority")                                                      \
-  M(removed_leader_counts, "a leader that is no voter counts itself")                                        \
-  M(removed_leader_stays, "a leader leads on after its removal is committed")                                \
-  M(stale_configuration, "a truncated configuration stays in force")                                         \
+  M(joint_new_only, "7", "in a joint configuration the new voters decide alone")                             \
+  M(second_change, "13 A", "a change of members begins while another one is under way")                      \
+  M(change_unsure_leader, "13", "a leader changes members before its term has a commit")                     \
+  M(leave_joint_early, "13 A", "a joint configuration is left before it is committed")                       \
+  M(learner_counts, "7", "a learner counts in the majority")                                                 \
+  M(removed_leader_counts, "7", "a leader that is no voter counts itself")                                   \
+  M(removed_leader_stays, "21", "a leader leads on after its removal is committed")                          \
+  M(stale_configuration, "13 A", "a truncated configuration stays in force")                                 \
   /* snapshots */                                                                                            \
-  M(install_old_snapshot, "a snapshot at or below the commit index replaces the log")                        \
-  M(install_keeps_suffix, "what follows a conflicting entry at a snapshot's end is kept")                    \
-  M(install_before_stored, "an installed snapshot is acknowledged before the log's reset is durable")        \
-  M(reset_unclamped, "a log that a snapshot replaced still counts as stable")                                \
-  M(snapshot_uncommitted_members, "a snapshot holds a configuration that is not committed")                  \
-  M(release_all, "a snapshot releases more of the log than it holds")                                        \
-  M(snapshot_not_resent, "a lost snapshot is not offered again")                                             \
+  M(install_old_snapshot, "9 8", "a snapshot at or below the commit index replaces the log")                 \
+  M(install_keeps_suffix, "5 A", "what follows a conflicting entry at a snapshot's end is kept")             \
+  M(install_before_stored, "3", "an installed snapshot is acknowledged before the log's reset is durable")   \
+  M(reset_unclamped, "3 A", "a log that a snapshot replaced still counts as stable")                         \
+  M(snapshot_uncommitted_members, "13", "a snapshot holds a configuration that is not committed")            \
+  M(release_all, "10 A", "a snapshot releases more of the log than it holds")                                \
+  M(snapshot_not_resent, "21", "a lost snapshot is not offered again")                                       \
   /* reads */                                                                                                \
-  M(read_without_round, "a leader answers a read without asking anybody")                                    \
-  M(read_stale_round, "an answer to an earlier round confirms a later read")                                 \
-  M(read_before_own_commit, "a leader answers reads before its term has a commit")                           \
-  M(read_any_context, "an answer to one question answers all that wait")                                     \
-  M(read_not_applied, "a read is answered before its index is applied")                                      \
+  M(read_without_round, "14", "a leader answers a read without asking anybody")                              \
+  M(read_stale_round, "14", "an answer to an earlier round confirms a later read")                           \
+  M(read_before_own_commit, "14", "a leader answers reads before its term has a commit")                     \
+  M(read_any_context, "14", "an answer to one question answers all that wait")                               \
+  M(read_not_applied, "14 15", "a read is answered before its index is applied")                             \
   /* log and snapshot files */                                                                               \
-  M(log_cut_anywhere, "the log is cut at the first bad checksum, wherever it is")                            \
-  M(sync_retried, "a failed sync is tried again")                                                            \
-  M(segment_name_not_synced, "a new segment's name is not made durable")                                     \
-  M(roll_without_sync, "a segment is left before it is durable")                                             \
-  M(truncation_not_replayed, "recovery ignores truncations")                                                 \
-  M(snapshot_not_synced, "a snapshot gets its name before its bytes are durable")                            \
+  M(log_cut_anywhere, "0 3", "the log is cut at the first bad checksum, wherever it is")                     \
+  M(sync_retried, "3 0", "a failed sync is tried again")                                                     \
+  M(segment_name_not_synced, "3 0", "a new segment's name is not made durable")                              \
+  M(roll_without_sync, "3 0", "a segment is left before it is durable")                                      \
+  M(truncation_not_replayed, "3 0", "recovery ignores truncations")                                          \
+  M(snapshot_not_synced, "3 0", "a snapshot gets its name before its bytes are durable")                     \
   /* map */                                                                                                  \
-  M(compare_ignored, "compare-exchange does not compare")                                                    \
-  M(answers_not_kept, "a session's answers are not kept")                                                    \
-  M(answers_dropped_early, "a session drops the first answer that its client may still ask for")             \
-  M(sessions_not_in_snapshot, "a snapshot leaves the sessions out")                                          \
-  M(clock_not_in_snapshot, "a snapshot leaves the log's clock out")                                          \
-  M(local_expiry, "each node expires sessions by a clock of its own")                                        \
-  M(upload_gap, "a piece of a value is taken after a gap")                                                   \
-  M(watch_silent_resume, "a watch goes on after a snapshot as if nothing was missing")
+  M(compare_ignored, "11", "compare-exchange does not compare")                                              \
+  M(answers_not_kept, "16 11", "a session's answers are not kept")                                           \
+  M(answers_dropped_early, "16 11", "a session drops the first answer that its client may still ask for")    \
+  M(sessions_not_in_snapshot, "12", "a snapshot leaves the sessions out")                                    \
+  M(clock_not_in_snapshot, "12", "a snapshot leaves the log's clock out")                                    \
+  M(local_expiry, "11", "each node expires sessions by a clock of its own")                                  \
+  M(upload_gap, "11 A", "a piece of a value is taken after a gap")                                           \
+  M(watch_silent_resume, "14", "a watch goes on after a snapshot as if nothing was missing")
 // clang-format on
 
 #if defined(CONFMAN_MUTANTS)
 
 #if defined(NDEBUG)
-#error "CONFMAN_MUTANTS is for a test program alone: it can't be built together with NDEBUG"
+#error "CONFMAN_MUTANTS is for tests alone: no build with NDEBUG has it"
 #endif
 
 #include <cstdlib>
@@ -94,25 +95,20 @@
 
 namespace confman::mutants {
 
-#define CONFMAN_MUTANT_NAME(name, what) name,
+#define CONFMAN_MUTANT_NAME(name, falls, what) name,
 enum class id : unsigned char { none, CONFMAN_MUTANT_TABLE(CONFMAN_MUTANT_NAME) };
 #undef CONFMAN_MUTANT_NAME
 
-struct description {
-  const char* name;
-  const char* what;
-};
-#define CONFMAN_MUTANT_TEXT(name, what) {#name, what},
-inline constexpr description table[] = {{"none", "the program as it is"},
-                                        CONFMAN_MUTANT_TABLE(CONFMAN_MUTANT_TEXT)};
+#define CONFMAN_MUTANT_TEXT(name, falls, what) #name,
+inline constexpr const char* names[] = {"none", CONFMAN_MUTANT_TABLE(CONFMAN_MUTANT_TEXT)};
 #undef CONFMAN_MUTANT_TEXT
 
 // The one that the environment variable CONFMAN_MUTANT names; an unknown name ends the process.
 [[nodiscard]] inline id from_environment() {
   const char* const wanted = std::getenv("CONFMAN_MUTANT");
   if (wanted == nullptr || *wanted == '\0') return id::none;
-  for (std::size_t i = 0; i < std::size(table); ++i)
-    if (std::strcmp(table[i].name, wanted) == 0) return static_cast<id>(i);
+  for (std::size_t i = 0; i < std::size(names); ++i)
+    if (std::strcmp(names[i], wanted) == 0) return static_cast<id>(i);
   std::fprintf(stderr, "CONFMAN_MUTANT: there is no mutant called %s\n", wanted);
   std::_Exit(2);
 }

@@ -120,9 +120,9 @@ CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_request& body) {
   const bool grant = body.campaign_term > state_.term && up_to_date(body.last) && !hears_leader();
+  send(m.from, pre_vote_response{body.campaign_term, grant});
   if (CONFMAN_MUTANT(pre_vote_raises_term) && body.campaign_term > state_.term)
     become_follower(body.campaign_term, node_id{});
-  send(m.from, pre_vote_response{body.campaign_term, grant});
   return {};
 }
 

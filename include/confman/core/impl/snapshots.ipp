@@ -53,18 +53,17 @@ CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
     // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
     // following it and reply" (paper, figure 13, 6). Only what is committed gets into a snapshot.
     commit_to(meta.at.index);
+  } else if (CONFMAN_MUTANT(install_keeps_suffix)) {
+    const log_view before = log_;
+    begin_at(meta);
+    snapshot_ = meta;
+    for (log_index i = meta.at.index + 1; i >= before.first_index() && i <= before.last_index(); ++i) {
+      uncommitted_bytes_ += cost(before.at(i));
+      log_.append(before.at(i));
+    }
   } else {
-    std::vector<entry> kept;
-    if (CONFMAN_MUTANT(install_keeps_suffix))
-      for (log_index i = meta.at.index + 1; i <= log_.last_index(); ++i)
-        if (i >= log_.first_index() && log_.at(i).term >= meta.at.term) kept.push_back(log_.at(i));
     begin_at(meta);  // "discard the entire log" (paper, figure 13, 7 and 8)
     snapshot_ = meta;
-    for (entry& e : kept) {
-      if (e.index != log_.last_index() + 1) break;
-      uncommitted_bytes_ += cost(e);
-      log_.append(std::move(e));
-    }
   }
   acknowledge(meta.at.index);
   check_invariants();
