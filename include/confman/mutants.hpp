@@ -20,7 +20,7 @@
   M(vote_not_stored, "3 2", "a vote alone is not worth a write")                                             \
   M(vote_strictly_newer, "21", "only a strictly newer log gets a vote")                                      \
   M(vote_any_log, "6 8", "any log gets a vote")                                                              \
-  M(vote_twice, "2 1", "a second candidate of the term gets a vote, too")                                    \
+  M(vote_twice, "2 1 A", "a second candidate of the term gets a vote, too")                                  \
   M(vote_forgotten, "2 1 3", "the vote is forgotten on restart")                                             \
   M(vote_kept, "21", "the vote stays in a new term")                                                         \
   M(pre_vote_raises_term, "21", "who is asked for a pre-vote takes over the term asked for")                 \
@@ -29,16 +29,16 @@
   M(no_check_quorum, "21", "a leader that no majority answers leads on")                                     \
   M(unbound_votes, "1 6", "the grant of a directory that nothing binds always counts")                       \
   M(no_incarnation, "7 1 6", "which data directory answers under an id is ignored")                          \
-  M(transfer_unready, "21", "leadership is handed to a voter that lacks the log's end")                      \
+  M(transfer_unready, "6", "leadership is handed to a voter that lacks the log's end")                       \
   /* replication */                                                                                          \
   M(commit_earlier_term, "7", "an entry of an earlier term is committed by counting")                        \
   M(commit_beyond_match, "8 A", "a follower commits what its leader has not confirmed")                      \
-  M(heartbeat_commit, "8 A", "a heartbeat names entries that the follower may not have")                     \
+  M(heartbeat_commit, "0 8 A", "a heartbeat names entries that the follower may not have")                   \
   M(append_before_sync, "3", "an append is acknowledged before it is durable")                               \
   M(self_before_sync, "3 7", "a leader counts itself before its disk has the entry")                         \
-  M(stale_append_ok, "7 A", "an acknowledgement of an earlier term counts")                                  \
-  M(truncate_agreeing, "7 8", "an append removes what follows it, conflict or not")                          \
-  M(truncation_unclamped, "3", "a write in flight makes entries stable that were truncated since")           \
+  M(stale_append_ok, "3 7 A", "an acknowledgement of an earlier term counts")                                \
+  M(truncate_agreeing, "0 7 8", "an append removes what follows it, conflict or not")                        \
+  M(truncation_unclamped, "3 A", "a write in flight makes entries stable that were truncated since")         \
   M(hint_overshoots, "21", "after a rejection the leader tries the end of its log")                          \
   M(loss_unnoticed, "21", "a lost append is not sent again")                                                 \
   /* membership */                                                                                           \
@@ -51,12 +51,12 @@
   M(removed_leader_stays, "21", "a leader leads on after its removal is committed")                          \
   M(stale_configuration, "13 A", "a truncated configuration stays in force")                                 \
   /* snapshots */                                                                                            \
-  M(install_old_snapshot, "9 8", "a snapshot at or below the commit index replaces the log")                 \
+  M(install_old_snapshot, "9 8 A", "a snapshot at or below the commit index replaces the log")               \
   M(install_keeps_suffix, "5 A", "what follows a conflicting entry at a snapshot's end is kept")             \
   M(install_before_stored, "3", "an installed snapshot is acknowledged before the log's reset is durable")   \
   M(reset_unclamped, "3 A", "a log that a snapshot replaced still counts as stable")                         \
   M(snapshot_uncommitted_members, "13", "a snapshot holds a configuration that is not committed")            \
-  M(release_all, "10 A", "a snapshot releases more of the log than it holds")                                \
+  M(release_all, "3 10 A", "a snapshot releases more of the log than it holds")                              \
   M(snapshot_not_resent, "21", "a lost snapshot is not offered again")                                       \
   /* reads */                                                                                                \
   M(read_without_round, "14", "a leader answers a read without asking anybody")                              \
@@ -75,11 +75,11 @@
   M(compare_ignored, "11", "compare-exchange does not compare")                                              \
   M(answers_not_kept, "16 11", "a session's answers are not kept")                                           \
   M(answers_dropped_early, "16 11", "a session drops the first answer that its client may still ask for")    \
-  M(sessions_not_in_snapshot, "12", "a snapshot leaves the sessions out")                                    \
-  M(clock_not_in_snapshot, "12", "a snapshot leaves the log's clock out")                                    \
+  M(sessions_not_in_snapshot, "0 12", "a snapshot leaves the sessions out")                                  \
+  M(clock_not_in_snapshot, "0 12", "a snapshot leaves the log's clock out")                                  \
   M(local_expiry, "11", "each node expires sessions by a clock of its own")                                  \
-  M(upload_gap, "11 A", "a piece of a value is taken after a gap")                                           \
-  M(watch_silent_resume, "14", "a watch goes on after a snapshot as if nothing was missing")
+  M(upload_gap, "14 11 A", "a piece of a value is taken after a gap")                                        \
+  M(watch_silent_resume, "17", "a watch goes on after a snapshot as if nothing was missing")
 // clang-format on
 
 #if defined(CONFMAN_MUTANTS)

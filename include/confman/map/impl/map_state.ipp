@@ -148,7 +148,8 @@ CONFMAN_DECL void map_state::write_in_session(const command_view& command, apply
 
 CONFMAN_DECL void map_state::expire() {
   if (CONFMAN_MUTANT(local_expiry))
-    sessions_->expire(clock_.now() + static_cast<std::int64_t>(core_->epochs.current() * 100), expired_per_entry);
+    sessions_->expire(clock_.now() + static_cast<std::int64_t>(core_->epochs.current() * 100),
+                      expired_per_entry);
   sessions_->expire(clock_.now(), expired_per_entry);
   uploads_.expire(next_.at.index.value(), clock_.now(),
                   [this](map_entry&& memory) { drop_upload(std::move(memory)); });
