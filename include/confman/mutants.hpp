@@ -48,7 +48,7 @@
   M(leave_joint_early, "13 A", "a joint configuration is left before it is committed")                       \
   M(learner_counts, "7", "a learner counts in the majority")                                                 \
   M(removed_leader_counts, "7", "a leader that is no voter counts itself")                                   \
-  M(removed_leader_stays, "21", "a leader leads on after its removal is committed")                          \
+  M(removed_leader_stays, "21 6", "a leader leads on after its removal is committed")                        \
   M(stale_configuration, "13 A", "a truncated configuration stays in force")                                 \
   /* snapshots */                                                                                            \
   M(install_old_snapshot, "9 8 A", "a snapshot at or below the commit index replaces the log")               \

@@ -14,6 +14,7 @@
 #include "confman/core/entry.hpp"
 #include "confman/map/command.hpp"
 #include "confman/map/map_view.hpp"
+#include "confman/map/watch.hpp"
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/trace.hpp"
@@ -71,6 +72,8 @@ class history {
   void may_repeat(call_id id) { calls_[id].sent_again = std::max(calls_[id].sent_again, 1u); }
   // A read may be answered from this state.
   CONFMAN_DECL void on_read(node_id node, call_id id, const map_view& state);
+  // A watch of everything that had got all up to revision `after` gets these.
+  CONFMAN_DECL void on_watched(node_id node, std::uint64_t after, const change_batch& batch) const;
   // A read failed, or nobody is left who could answer the call.
   CONFMAN_DECL void on_lost(node_id node, call_id id, std::error_code code);
 
@@ -100,7 +103,8 @@ class history {
     call_id by = 0;  // 0: not a client's
     std::error_code code;
     std::uint64_t previous = 0;
-    version at;  // as the answer says: of a write that was sent again, the first one's
+    version at;                 // as the answer says: of a write that was sent again, the first one's
+    std::uint64_t changes = 0;  // of keys, up to here
   };
   struct change {
     std::uint64_t index = 0;
@@ -123,6 +127,7 @@ class history {
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
   std::uint64_t floor_ = 0;
+  std::uint64_t changes_ = 0;
 };
 
 template <class TermAt>

@@ -184,6 +184,7 @@ class node final : private group_observer {
   void do_job();
   void finish_job();
   void note_published();
+  void take_watched();
   void check_round_trip(const map_capture& state);
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
@@ -213,6 +214,8 @@ class node final : private group_observer {
   bool writing_now_ = false;
   failure write_failure_;
   log_index published_;
+  watch_id watch_;             // of everything, on the map as it is
+  std::uint64_t watched_ = 0;  // the revision up to which it has got all
   std::deque<fetch_job> fetches_;
   std::deque<job> jobs_;
   std::uint32_t wipes_ = 0;

@@ -90,6 +90,7 @@ enum class counted : std::uint8_t {
   sessions_expired,
   uploads,
   uploads_expired,
+  watches_ended,
   count_,
 };
 
@@ -176,6 +177,7 @@ inline constexpr const char* names_of_counted[] = {
     "sessions_expired",
     "uploads",
     "uploads_expired",
+    "watches_ended",
 };
 
 static_assert(std::size(names_of_counted) == static_cast<std::size_t>(counted::count_));

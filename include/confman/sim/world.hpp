@@ -118,6 +118,7 @@ class world {
   void heal(node& n);
   void heal_quorum();
   void check_liveness();
+  void hide_leader(const node& from);
   void check_stability();
   void converge();
   [[nodiscard]] bool converged();

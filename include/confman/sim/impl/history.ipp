@@ -60,7 +60,10 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
-    if (command->session != 0 && replay_session(c, done, result)) return applied_.push_back(done);
+    if (command->session != 0 && replay_session(c, done, result)) {
+      done.changes = changes_;
+      return applied_.push_back(done);
+    }
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
@@ -79,7 +82,28 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
   }
+  done.changes = changes_;
   applied_.push_back(done);
+}
+
+CONFMAN_DECL void history::on_watched(node_id node, std::uint64_t after, const change_batch& batch) const {
+  const auto fail = [&](const std::string& what) {
+    trace_.fail(invariant::complete_watches, "a watch on node " + std::to_string(node.value()) + " after " +
+                                                 std::to_string(after) + ": " + what);
+  };
+  std::uint64_t last = after;
+  for (const confman::change& c : batch.changes) {
+    if (c.revision() <= last || c.revision() > batch.through)
+      fail("change " + std::to_string(c.revision()) + " comes after " + std::to_string(last) +
+           " in what reaches " + std::to_string(batch.through));
+    last = c.revision();
+  }
+  if (batch.through < after || batch.through >= applied_.size())
+    fail("it has come to " + std::to_string(batch.through) + ", which nobody has applied");
+  const std::uint64_t expected = applied_[batch.through].changes - applied_[after].changes;
+  if (batch.changes.size() != expected)
+    fail("it got " + std::to_string(batch.changes.size()) + " changes up to " +
+         std::to_string(batch.through) + ", there are " + std::to_string(expected));
 }
 
 // What a command does to the model. Whether an upload is still there, the map says; all replicas must agree.
@@ -101,6 +125,7 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     key.push_back({index, true, done.by});
   else if (done.previous != 0)
     key.push_back({index, false, done.by});
+  changes_ += !key.empty() && key.back().index == index ? 1 : 0;
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone

@@ -107,6 +107,7 @@ CONFMAN_DECL bool node::start() {
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
   published_ = log_index{};
+  watch_ = watch_id{};
   const group_options options = options_of_group(found);
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
@@ -259,6 +260,25 @@ CONFMAN_DECL void node::note_published() {
                                                          std::to_string(state.revision()) + " and applied " +
                                                          std::to_string(published_.value()));
   world_.judge.on_published(id_, published_, state.replica_hash());
+  take_watched();
+}
+
+// One watch per node gets all that its map publishes. Where the map was replaced, it must end, and a new one
+// begins.
+CONFMAN_DECL void node::take_watched() {
+  while (watch_) {
+    const change_batch batch = map_->watches().take(watch_);
+    world_.clients.on_watched(id_, watched_, batch);
+    watched_ = batch.through;
+    if (batch.error) {
+      map_->watches().remove(std::exchange(watch_, {}));
+      world_.counts.add(counted::watches_ended);
+    } else if (!batch.more) {
+      return;
+    }
+  }
+  watched_ = published_.value();
+  watch_ = *map_->watches().add("", watched_, {}, [] {});
 }
 
 // --- effects
