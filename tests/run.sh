@@ -131,7 +131,8 @@ stage_asan() {
 stage_tsan() {
   configure tsan
   build_targets tsan confman_threads confman_net
-  TSAN_OPTIONS=second_deadlock_stack=1 run_suites tsan "confman_threads confman_net"
+  TSAN_OPTIONS="second_deadlock_stack=1 suppressions=$PWD/tests/lib/tsan.supp" \
+    run_suites tsan "confman_threads confman_net"
 }
 
 stage_sim() {

@@ -117,6 +117,21 @@ TEST_CASE("bad input: a term so high that the next one would overflow is refused
   CHECK(node->term() == term_t(0));
 }
 
+TEST_CASE("bad input: a snapshot of a place so high that sums of places would overflow is refused") {
+  test_node node(1, voters(3));
+  snapshot_meta meta;
+  meta.members = voters(3);
+  meta.members_at = log_index(1);
+  for (const std::uint64_t index : {top, top - 1, highest_index.value() + 1}) {
+    meta.at = at(1, index);
+    CHECK_FALSE(node.install(meta, 1));
+    CHECK(node->commit() == log_index(0));
+    CHECK_FALSE(decode_snapshot_meta(encode_snapshot_meta(meta).view()));
+  }
+  meta.at = at(1, highest_index.value());
+  CHECK(decode_snapshot_meta(encode_snapshot_meta(meta).view()));
+}
+
 TEST_CASE("bad input: rejections with impossible places move next only within the log") {
   test_node node(1, voters(3), {}, disk_of(4, {1, 4, 4}));
   lead(node);
@@ -305,8 +320,8 @@ TEST_CASE("bad input: arbitrary well-formed messages never break an invariant") 
     fuzz(seed, seen);
   }
   CHECK(seen.steps_as_leader > 1000);
-  CHECK(seen.commits > 1000);
-  CHECK(seen.truncations > 100);
-  CHECK(seen.reads > 100);
+  CHECK(seen.commits > confman_test::effort(1000u) / 2);
+  CHECK(seen.truncations > confman_test::effort(100u) / 2);
+  CHECK(seen.reads > confman_test::effort(100u) / 2);
   CHECK(seen.refusals > 1000);
 }

@@ -60,6 +60,10 @@ struct version {
   }
 };
 
+// No place above is taken from a snapshot, of a peer or of a disk: what is damaged or a lie must not bring
+// sums of places to an overflow. A log that grows by a million entries a second gets there in 2,000 years.
+inline constexpr log_index highest_index{(std::uint64_t{1} << 56) - 1};
+
 }  // namespace confman
 
 template <class Tag>

@@ -136,6 +136,7 @@ class oracle {
   // What this directory holds, or held when it was lost: its word counted then, and still does.
   [[nodiscard]] bool has_held(const member& m, log_index index, chain_hash hash) const;
   void check_promise(node_id node, const message& m, const raft_core& core);
+  void check_transfer(node_id node, const message& m, const raft_core& core);
   void record_vote(node_id node, term_t term, node_id candidate);
   void check_leader(node_id node, node_account& account, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core, bool leads);

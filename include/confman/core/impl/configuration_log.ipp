@@ -100,7 +100,8 @@ CONFMAN_DECL result<snapshot_meta> decode_snapshot_meta(std::string_view bytes) 
   meta.hash = chain_hash(detail::take_little_endian(bytes, 8));
   meta.members_at = log_index(detail::take_little_endian(bytes, 8));
   result<configuration> members = decode_configuration(bytes);
-  if (!members || !meta.at.index || meta.members_at > meta.at.index) return bad;
+  if (!members || !meta.at.index || meta.at.index > highest_index || meta.members_at > meta.at.index)
+    return bad;
   meta.members = *std::move(members);
   return meta;
 }

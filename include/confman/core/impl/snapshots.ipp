@@ -38,7 +38,7 @@ CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
 }
 
 CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
-  if (meta.at.term > highest_term || !meta.at.index) return false;
+  if (meta.at.term > highest_term || !meta.at.index || meta.at.index > highest_index) return false;
   if (meta.at.index <= state_.commit && !CONFMAN_MUTANT(install_old_snapshot)) {
     // What it says is known here. The leader still has to hear it, or it would go on offering snapshots.
     acknowledge(state_.commit);

@@ -259,6 +259,7 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                                                 std::to_string(account.durable.vote.value()));
     return;
   }
+  if (std::holds_alternative<timeout_now>(m.body)) return check_transfer(node, m, core);
   const auto* ok = std::get_if<append_ok>(&m.body);
   if (!ok) return;
   // Promised in an earlier term, and kept then: a leader of that term who counts it finds every majority met
@@ -270,6 +271,22 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                 text(node) + " acknowledges entries up to " + text(ok->match) + " in term " + text(m.term) +
                     ", but its platter has term " + text(account.durable.term) + " and ends with " +
                     show({account.log.back().term, log_index(account.log.size() - 1)}));
+}
+
+// Who is told to stand must hold all that the leader has, or its election is lost time (thesis, 3.10).
+CONFMAN_DECL void oracle::check_transfer(node_id node, const message& m, const raft_core& core) {
+  using detail::text;
+  const progress* target = core.role() == role::leader ? core.progress_of(m.to) : nullptr;
+  if (!target || core.term() != m.term) return;
+  // A joint configuration may have been left since it was told: one entry, which the target can do without.
+  const log_view& log = core.log();
+  const bool configured =
+      log.last_index() >= log.first_index() && log.at(log.last_index()).type == entry_type::configuration;
+  if (target->match + (configured ? 1u : 0u) >= log.last_index()) return;
+  trace_.fail(invariant::leader_completeness, text(node) + " hands term " + text(m.term) + " over to " +
+                                                  text(m.to) + ", which has entries up to " +
+                                                  text(target->match) + " of " +
+                                                  text(core.log().last_index()));
 }
 
 // What a leader counts for a follower is what that follower's platter holds, unless a later leader has been
