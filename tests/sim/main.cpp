@@ -20,6 +20,7 @@
 
 #include "confman/sim/world.hpp"
 #include "lib/effort.hpp"
+#include "marks.hpp"
 #include "report.hpp"
 
 namespace {
@@ -36,6 +37,7 @@ struct settings {
   bool trace = false;
   bool check_determinism = false;
   bool keep_going = false;
+  bool marks = false;
 };
 
 // What a signal handler needs to know: which seed, and its world.
@@ -111,6 +113,7 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
 
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
   install_handlers();
+  marks::reset();
   bool good = true;
   for (std::uint64_t i = share; i < options.seeds && (good || options.keep_going); i += options.jobs) {
     if (!run_seed(options.first + i, options, result.counts)) {
@@ -118,6 +121,7 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
       ++result.failures;
     }
     ++result.seeds;
+    marks::copy_to(result.marks);
   }
   std::fflush(stdout);
   std::_Exit(good ? 0 : 1);
@@ -174,7 +178,9 @@ bool run_all(const settings& options) {
     if (child < 0) std::perror("fork");
     if (child > 0) children.push_back(child);
   }
-  const bool good = children.size() == options.jobs && wait_for(children, options, shares, begin);
+  bool good = children.size() == options.jobs && wait_for(children, options, shares, begin);
+  const report::share all = report::sum(shares, options.jobs);
+  good = marks::covered(all.marks, good ? all.seeds : 0, options.marks) && good;
   const bool covered = report::summary(shares, options.jobs, options.first, now_seconds() - begin, good);
   munmap(shared, bytes);
   return good && covered;
@@ -183,7 +189,7 @@ bool run_all(const settings& options) {
 [[noreturn]] void usage(const char* name) {
   std::fprintf(stderr,
                "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
-               "[--keep-going]\n",
+               "[--keep-going] [--marks]\n",
                name);
   std::exit(2);
 }
@@ -213,6 +219,8 @@ settings parse(int argc, char** argv) {
       options.check_determinism = true;
     else if (name == "--keep-going")
       options.keep_going = true;
+    else if (name == "--marks")
+      options.marks = true;
     else
       usage(argv[0]);
   }

@@ -11,6 +11,7 @@
 #include "confman/core/configuration_log.hpp"
 #include "confman/core/joint_change.hpp"
 #include "confman/core/log_view.hpp"
+#include "confman/core/marks.hpp"
 #include "confman/core/progress.hpp"
 #include "confman/core/random.hpp"
 #include "confman/core/read_index.hpp"
@@ -253,6 +254,8 @@ class raft_core {
   [[nodiscard]] bool up_to_date(version last) noexcept {
     refused_behind_ = refused_behind_ || last < log_.last();
     if (CONFMAN_MUTANT(vote_strictly_newer)) return last > log_.last();
+    if (CONFMAN_MUTANT(vote_longest_log)) return last.index >= log_.last_index();
+    if (CONFMAN_MUTANT(vote_latest_term)) return last.term >= log_.last().term;
     return last >= log_.last() || CONFMAN_MUTANT(vote_any_log);
   }
 

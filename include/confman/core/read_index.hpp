@@ -84,7 +84,7 @@ class read_rounds {
 class follower_reads {
  public:
   explicit follower_reads(std::uint64_t boot, incarnation_id incarnation = {})
-      : context_(first_request(boot, incarnation)) {}
+      : context_(CONFMAN_MUTANT(read_context_repeats) ? 0 : first_request(boot, incarnation)) {}
 
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
 

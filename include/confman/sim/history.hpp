@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "confman/map/map_view.hpp"
 #include "confman/map/watch.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/trace.hpp"
 
@@ -110,6 +112,8 @@ class history {
     std::uint64_t index = 0;
     bool exists = false;
     call_id by = 0;
+    std::uint64_t created = 0;  // the index that brought the key into being
+    std::uint64_t writes = 0;   // since then
   };
 
   [[nodiscard]] call_id effect_at(log_index index) const noexcept {
@@ -117,8 +121,11 @@ class history {
   }
   void replay(node_id node, const entry& e, const apply_result& result);
   void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
-  [[nodiscard]] bool replay_session(call& c, effect& done, const apply_result& result);
+  [[nodiscard]] bool replay_session(const command_view& command, call& c, effect& done,
+                                    const apply_result& result);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
+  [[nodiscard]] bool shows(const record& found, const change& expected) const;
+  void check_scan(node_id node, const map_view& state, std::string_view prefix) const;
 
   const scenario& plan_;
   trace& trace_;
@@ -126,6 +133,7 @@ class history {
   std::deque<call> calls_;
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
+  session_model sessions_;
   std::uint64_t floor_ = 0;
   std::uint64_t changes_ = 0;
 };

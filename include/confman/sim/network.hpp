@@ -48,6 +48,7 @@ class network {
  private:
   using in_flight = std::variant<std::monostate, message, shared_bytes>;
 
+  CONFMAN_DECL void send_shortened(const message& m);
   CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
   static constexpr std::size_t kept_answers = 64;

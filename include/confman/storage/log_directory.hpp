@@ -59,10 +59,12 @@ class log_directory {
       const std::string bytes = log_format::encode(who);
       const std::string_view piece = bytes;
       if (failure e = fs_->write(*f, 0, {&piece, 1})) return e;
-      if (failure e = fs_->sync(*f)) return e;
+      if (!CONFMAN_MUTANT(identity_not_synced))
+        if (failure e = fs_->sync(*f)) return e;
     }
     if (failure e = fs_->rename(aside, name(log_format::identity_name))) return e;
-    if (failure e = fs_->sync_directory(path_)) return e;
+    if (!CONFMAN_MUTANT(identity_name_not_synced))
+      if (failure e = fs_->sync_directory(path_)) return e;
     who_ = who;
     return {};
   }

@@ -260,6 +260,7 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
     return;
   }
   if (std::holds_alternative<timeout_now>(m.body)) return check_transfer(node, m, core);
+  if (std::holds_alternative<append_request>(m.body)) return check_window(node, m, core);
   const auto* ok = std::get_if<append_ok>(&m.body);
   if (!ok) return;
   // Promised in an earlier term, and kept then: a leader of that term who counts it finds every majority met
@@ -273,27 +274,12 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                     show({account.log.back().term, log_index(account.log.size() - 1)}));
 }
 
-// Who is told to stand must hold all that the leader has, or its election is lost time (thesis, 3.10).
-CONFMAN_DECL void oracle::check_transfer(node_id node, const message& m, const raft_core& core) {
-  using detail::text;
-  const progress* target = core.role() == role::leader ? core.progress_of(m.to) : nullptr;
-  if (!target || core.term() != m.term) return;
-  // A joint configuration may have been left since it was told: one entry, which the target can do without.
-  const log_view& log = core.log();
-  const bool configured =
-      log.last_index() >= log.first_index() && log.at(log.last_index()).type == entry_type::configuration;
-  if (target->match + (configured ? 1u : 0u) >= log.last_index()) return;
-  trace_.fail(invariant::leader_completeness, text(node) + " hands term " + text(m.term) + " over to " +
-                                                  text(m.to) + ", which has entries up to " +
-                                                  text(target->match) + " of " +
-                                                  text(core.log().last_index()));
-}
-
 // What a leader counts for a follower is what that follower's platter holds, unless a later leader has been
 // there.
 CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
   using detail::text;
   const progress* peer = core.progress_of(from);
+  if (peer) check_progress(node, nodes_[node.value()], *peer, core);
   if (peer && peer->incarnation && nodes_[from.value()].incarnation != peer->incarnation) return;  // wiped
   if (!peer || nodes_[from.value()].durable.term > core.term()) return;
   const std::optional<chain_hash> hash = hash_at(core, peer->match);
@@ -368,6 +354,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters in term " +
                                                      text(core.term()) +
                                                      ", of which nothing is committed yet");
+  check_promotions(node, before, core);
   if (!majorities_meet(before, core.members()))
     trace_.fail(invariant::configuration_safety, text(node) + ": majorities of the configurations at " +
                                                      text(before_at) + " and " + text(core.members_at()) +
@@ -435,12 +422,16 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
       trace_.fail(invariant::leader_completeness, text(node) + " leads term " + text(core.term()) +
                                                       " without the committed entry " +
                                                       show({committed_term(known), known}));
+    check_elected(node, core);
   } else if (core.log().last_index() < account.last_as_leader.index ||
              hash_at(core, account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
                                                     " and has changed its entry " +
                                                     show(account.last_as_leader));
+  } else {
+    check_leading(node, account, core);
   }
+  account.hands_over_to = core.transferring_to();
   account.last_as_leader = core.log().last();
   account.last_hash_as_leader = core.log().last_hash();
 }

@@ -315,7 +315,7 @@ CONFMAN_DECL void world::check_stability() {
 
 CONFMAN_DECL bool world::converged() {
   const node* l = leader();
-  if (!l || l->core().commit() != l->core().log().last_index()) return false;
+  if (!l || l->core().commit() != l->core().log().last_index() || l->core().change_under_way()) return false;
   const log_index last = l->core().commit();
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
     const member* m = l->core().members().find_member(n->id());

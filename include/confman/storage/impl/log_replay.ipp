@@ -91,7 +91,7 @@ CONFMAN_DECL bool log_replay::frame_at(std::string_view bytes, std::uint64_t off
       frame.body_bytes % log_format::alignment != 0)
     return bad("the batch is longer than the segment");
   const std::string_view body = bytes.substr(offset + log_format::frame_header_bytes, frame.body_bytes);
-  if (crc32c(body, where.seed(offset)) != frame.body_checksum)
+  if (crc32c(body, where.seed(offset)) != frame.body_checksum && !CONFMAN_MUTANT(checksum_ignored))
     return bad("the batch does not match its checksum");
   return true;
 }
@@ -254,6 +254,7 @@ CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t
 
 CONFMAN_DECL failure log_replay::reset(const std::string& path, std::uint64_t offset,
                                        const log_format::anchor& at) {
+  if (CONFMAN_MUTANT(reset_not_replayed)) return {};
   if (!frames_.empty() || offset != log_format::segment_header_bytes + log_format::frame_header_bytes)
     return damage(path, offset, "a reset of the log that isn't at the beginning of its segment");
   entries_.clear();
