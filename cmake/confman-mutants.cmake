@@ -1,5 +1,5 @@
-# CONFMAN_MUTANTS builds rules that can be broken on purpose (include/confman/mutants.hpp). Nothing that leaves
-# this repository may contain them.
+# CONFMAN_MUTANTS builds rules that can be broken on purpose (include/confman/mutants.hpp). Nothing that
+# leaves this repository may contain them.
 
 if(CONFMAN_MUTANTS)
   if(NOT PROJECT_IS_TOP_LEVEL)

@@ -6,10 +6,10 @@
 #     --mutant NAME   this one alone (may be given more than once); --list names them
 #     --starts S      how many first seeds: 1, 100001, 200001, ... (5)
 #     --seeds N       at most so many from each (50000)
-#     --seconds T     and at most so long (60)
+#     --seconds T     and at most so long, of processor time (60)
 #     --jobs J        mutants at a time (as many as there are processors)
-#     --smoke         one start, at most 60 s in all: those that the table in docs/guide/mutants.md shows to fall
-#                     within a few seeds; says which it leaves out
+#     --smoke         one start, at most 60 s in all: those that the table in docs/guide/mutants.md shows to
+#                     fall within a few seeds; says which it leaves out
 #     --write FILE    the table in markdown, too
 #
 # Before it, the program without a mutant must pass the beginning of the same seeds, and after it each seed

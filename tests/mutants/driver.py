@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs every mutant of include/confman/mutants.hpp in the simulation until it is noticed. See tests/mutants.sh."""
+"""Runs every mutant of include/confman/mutants.hpp in the simulation until it is noticed: tests/mutants.sh."""
 import argparse
 import concurrent.futures
+import math
 import os
 import re
 import statistics
@@ -51,13 +52,14 @@ def read_table(path):
 
 
 def simulate(binary, mutant, first, seeds, seconds):
-    """Output of one process over `seeds` seeds, as far as it comes in `seconds`; and whether it came to its end."""
+    """Output over `seeds` seeds, as far as it comes in `seconds` of processor time; and the status at the end."""
     environment = dict(os.environ, CONFMAN_MUTANT=mutant)
-    command = [binary, '--seeds', str(seeds), '--first', str(first), '--jobs', '1']
+    command = ['sh', '-c', 'ulimit -t "$0"; exec "$@"', str(math.ceil(seconds)),
+               binary, '--seeds', str(seeds), '--first', str(first), '--jobs', '1']
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                           encoding='utf-8', errors='replace', start_new_session=True) as process:
         try:
-            return process.communicate(timeout=seconds)[0], process.returncode
+            return process.communicate(timeout=30 + 20 * seconds)[0], process.returncode
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, 9)  # with the process that runs the seeds
             return process.communicate()[0], None
@@ -93,7 +95,7 @@ def survived(runs):
 
 
 def cells(mutant, runs):
-    """Median and worst number of seeds, and the invariants that fell; * marks one that the table doesn't name."""
+    """Median and worst number of seeds, and the invariants that fell; * marks one the table doesn't name."""
     caught = [run for run in runs if run.caught is not None]
     by = {}
     for run in caught:

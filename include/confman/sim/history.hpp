@@ -68,6 +68,9 @@ class history {
   // A write is answered. Codes other than success, compare_failed, outcome_unknown and timed_out mean:
   // certainly not applied.
   CONFMAN_DECL void on_write(node_id node, call_id id, std::error_code code, const apply_result& result);
+  // A write fails, and its client may send it again. Unless it was sent again before, a code that says so
+  // means: certainly not applied, and it won't be before it is sent again.
+  CONFMAN_DECL void on_refused(node_id node, call_id id, std::error_code code);
   // A write of a session whose outcome isn't known is sent again.
   CONFMAN_DECL void on_again(node_id node, call_id id);
   // The group may send it again by itself, until it knows the outcome.
@@ -93,10 +96,12 @@ class history {
     call_kind kind = call_kind::put;
     status state = status::open;
     std::uint32_t key = 0;
-    std::uint64_t floor = 0;    // it can't take effect at or before this index
-    std::uint64_t applied = 0;  // the index at which it took effect
-    std::uint64_t expired = 0;  // the index at which its session was gone
-    unsigned sent_again = 0;
+    std::uint64_t floor = 0;        // it can't take effect at or before this index
+    std::uint64_t applied = 0;      // the index at which it took effect
+    std::uint64_t expired = 0;      // the index at which its session was gone
+    unsigned sent_again = 0;        // by its client, or perhaps by the group
+    unsigned times_sent_again = 0;  // by its client
+    bool withdrawn = false;         // it is certainly not on its way
     version answered;
   };
   // What the command at an index did.

@@ -39,8 +39,8 @@ class network {
   [[nodiscard]] bool connected(node_id from, node_id to) const noexcept {
     return !cut_[from.value()][to.value()];
   }
-  // Some of the old answers to this node come again soon: what a new leader must not be impressed by. Only
-  // with scenario::replay.
+  // Some of the old answers to this node come again soon: what a new leader, or a process that has just
+  // begun, must not be impressed by. Only with scenario::replay.
   CONFMAN_DECL void haunt(node_id to);
   // No loss, no duplicates, short delays and order on each link from now on.
   void calm() noexcept { calm_ = true; }

@@ -137,6 +137,7 @@ class oracle {
   void check_snapshot(node_id node, const snapshot_meta& meta);
   void check_members(node_id node, node_account& account, const raft_core& core);
   void check_memory(node_id node, const raft_core& core);
+  void check_stable(node_id node, const raft_core& core);
   [[nodiscard]] static bool majorities_meet(const configuration& a, const configuration& b);
   [[nodiscard]] std::optional<chain_hash> hash_at(const raft_core& core, log_index i) const;
   [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);
@@ -151,6 +152,8 @@ class oracle {
   void check_elected(node_id node, const raft_core& core);
   void check_leading(node_id node, const node_account& account, const raft_core& core);
   void check_promotions(node_id node, const configuration& before, const raft_core& core);
+  void check_binding(node_id node, const configuration& before, log_index before_at, const raft_core& core);
+  [[nodiscard]] bool has_voted(const member& m, term_t term, node_id candidate) const;
   void check_progress(node_id node, node_account& account, const progress& peer, const raft_core& core);
   void check_window(node_id node, const message& m, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core, bool leads);

@@ -22,8 +22,8 @@ class session_model {
     const auto [it, first] = offsets_.emplace(author, now_ - command.timestamp);
     const std::int64_t ahead = command.timestamp + it->second - now_;
     if (ahead <= 0) return;
-    now_ += std::min(ahead, detail::log_clock::max_step);
-    if (ahead > detail::log_clock::max_step) it->second = now_ - command.timestamp;
+    now_ += std::min(ahead, confman::detail::log_clock::max_step);
+    if (ahead > confman::detail::log_clock::max_step) it->second = now_ - command.timestamp;
   }
   void open(std::uint64_t id, std::uint64_t time_to_live_ms) {
     sessions_[id] = {now_, static_cast<std::int64_t>(time_to_live_ms) * 1000, 0};

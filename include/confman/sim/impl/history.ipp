@@ -70,7 +70,7 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
                                                std::to_string(index));
-    if (c.state == status::refused)
+    if (c.state == status::refused || c.withdrawn)
       trace_.fail(invariant::exactly_once,
                   "write " + std::to_string(id) + " was refused as certainly not applied, node " +
                       std::to_string(node.value()) + " applies it at " + std::to_string(index));
@@ -161,7 +161,27 @@ CONFMAN_DECL bool history::replay_session(const command_view& command, call& c, 
   return true;
 }
 
+namespace detail {
+
+[[nodiscard]] inline bool says_not_applied(std::error_code code) noexcept {
+  return code == errc::not_leader || code == errc::no_leader || code == errc::busy || code == errc::stopped;
+}
+
+}  // namespace detail
+
+CONFMAN_DECL void history::on_refused(node_id node, call_id id, std::error_code code) {
+  call& c = calls_[id];
+  if (c.times_sent_again != 0 || !detail::says_not_applied(code)) return;
+  if (c.applied != 0)
+    trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is refused by node " +
+                                             std::to_string(node.value()) + " ('" + code.message() +
+                                             "') and was applied at " + std::to_string(c.applied));
+  c.withdrawn = true;
+}
+
 CONFMAN_DECL void history::on_again(node_id node, call_id id) {
+  calls_[id].withdrawn = false;
+  ++calls_[id].times_sent_again;
   trace_.note(step::called, node, id, 100, calls_[id].key);
   ++calls_[id].sent_again;
   counts_.add(counted::session_retries);

@@ -47,7 +47,7 @@ CONFMAN_DECL void network::haunt(node_id to) {
 // there are.
 CONFMAN_DECL void network::send_shortened(const message& m) {
   const auto* append = std::get_if<append_request>(&m.body);
-  if (!append || append->entries.empty() || calm_ || !dice_.chance(plan_.duplication)) return;
+  if (!append || append->entries.empty() || calm_ || !dice_.chance(2 * plan_.duplication)) return;
   message shorter = m;
   auto& entries = std::get<append_request>(shorter.body).entries;
   entries.resize(dice_.below(entries.size()));

@@ -311,6 +311,7 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
     trace_.fail(invariant::bounds, text(node) + ": first " + text(core.log().first_index()) + ", applied " +
                                        text(core.applied()) + ", commit " + text(core.commit()) + ", last " +
                                        text(core.log().last_index()));
+  check_stable(node, core);
   // One that commits its own removal leads no more afterwards.
   const bool leads = core.role() == role::leader || account.leads == core.term();
   if (core.role() == role::leader)
@@ -332,6 +333,8 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
   if (core.members_at() == account.members_at && core.members() == account.members) return;
   const configuration before = std::exchange(account.members, core.members());
   const log_index before_at = std::exchange(account.members_at, core.members_at());
+  // Who is removed and comes back begins anew.
+  std::erase_if(account.followers, [&](const auto& f) { return !core.members().contains(f.first); });
   if (core.role() != role::leader || core.members_at() <= before_at) return;
   const auto voters = [](const std::vector<member>& list) {
     std::vector<node_id> ids;
@@ -343,7 +346,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     return voters(c.incoming) == voters(core.members().incoming) &&
            voters(c.outgoing) == voters(core.members().outgoing);
   };
-  if (same(before)) return;  // a binding, an address, a learner
+  if (same(before)) return check_binding(node, before, before_at, core);
   counts_.add(counted::voter_changes);
   if (core.members().joint()) counts_.add(counted::joint_changes);
   if (before_at > core.commit())

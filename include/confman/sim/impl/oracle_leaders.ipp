@@ -12,6 +12,18 @@ namespace detail {
 
 }  // namespace detail
 
+// What a node takes for durable of its own log is what it would count if it led.
+CONFMAN_DECL void oracle::check_stable(node_id node, const raft_core& core) {
+  using detail::text;
+  const std::optional<chain_hash> hash = hash_at(core, core.stable());
+  if (hash && on_platter(node, core.stable(), *hash)) return;
+  const node_account& account = nodes_[node.value()];
+  trace_.fail(invariant::durable_first,
+              text(node) + " takes its entries up to " + text(core.stable()) + " of " +
+                  text(core.log().last_index()) + " for durable, but its platter ends with " +
+                  show({account.log.back().term, log_index(account.log.size() - 1)}) + " or holds others");
+}
+
 // Only a voter leads, by its log or by what is committed of it (thesis, 4.2.2), and its first entry is there
 // at once: nothing that earlier terms left is committed before (paper, 5.4.2).
 CONFMAN_DECL void oracle::check_elected(node_id node, const raft_core& core) {
@@ -41,6 +53,42 @@ CONFMAN_DECL void oracle::check_leading(node_id node, const node_account& accoun
                                                ", with entries from " + text(core.commit()) +
                                                " on not committed: more than " +
                                                std::to_string(core.options().max_uncommitted_entries));
+}
+
+CONFMAN_DECL bool oracle::has_voted(const member& m, term_t term, node_id candidate) const {
+  const node_account* account = &nodes_[m.id.value()];
+  if (m.incarnation && m.incarnation != account->incarnation) {
+    const auto lost = lost_.find({m.id, m.incarnation});
+    if (lost == lost_.end()) return false;
+    account = &lost->second;
+  }
+  const auto vote = account->votes.find(term);
+  return vote != account->votes.end() && vote->second == candidate;
+}
+
+// Whose word counts for a voter changes like the voters do: after a commit of the leader's own term; or with
+// the first entry of a leader that all voters have elected (docs/adr/0002).
+CONFMAN_DECL void oracle::check_binding(node_id node, const configuration& before, log_index before_at,
+                                        const raft_core& core) {
+  using detail::text;
+  const configuration& now = core.members();
+  const auto binds = [&](const member& m) {
+    const member* known = before.find_member(m.id);
+    return known && !known->incarnation && m.incarnation;
+  };
+  if (!before_at || core.options().first_election_by_majority) return;
+  if (std::none_of(now.incoming.begin(), now.incoming.end(), binds) &&
+      std::none_of(now.outgoing.begin(), now.outgoing.end(), binds))
+    return;
+  if (core.log().term_at(core.commit()) == core.term()) return;
+  const auto elects = [&](const member& m) { return has_voted(m, core.term(), node); };
+  if (core.log().term_at(core.members_at() - 1) != core.term() &&
+      std::all_of(now.incoming.begin(), now.incoming.end(), elects) &&
+      std::all_of(now.outgoing.begin(), now.outgoing.end(), elects))
+    return;
+  trace_.fail(invariant::configuration_safety,
+              text(node) + " binds voters to directories in term " + text(core.term()) +
+                  ", of which nothing is committed yet, and which not all voters have given it");
 }
 
 // A learner becomes a voter when it is close behind (thesis, 4.2.1).

@@ -111,7 +111,7 @@ CONFMAN_DECL void world::restart(node& n) {
   if (n.up() || !in_use_[n.id().value()]) return;
   const bool fragile = troubled_ && (shared_.plan.faults & fault::recovery_crash) != 0 && dice_.chance(400);
   if (fragile) cut_power(n, 0, 60);
-  if (n.start()) return;
+  if (n.start()) return shared_.net.haunt(n.id());  // answers to the process before it
   const bool refused = !n.fuse().blown() && n.platter().rotten();
   if (!refused) {
     shared_.counts.add(n.fuse().blown() ? counted::recovery_crashes : counted::disk_errors);
