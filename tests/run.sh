@@ -45,12 +45,13 @@ stage_shell() {
     xargs -0 shellcheck -x
 }
 
-# What is shipped holds nothing of a mutant (include/confman/mutants.hpp): no name, and no code that asks for one.
+# What is shipped holds nothing of a mutant (include/confman/mutants.hpp), neither names nor code that asks for
+# one, and counts no marks (include/confman/core/marks.hpp).
 refuse_mutants() {  # library
   local names
   names=$(sed -nE 's/^ *M\((\w+),.*/\1/p' include/confman/mutants.hpp)
-  if grep -aFwe CONFMAN_MUTANT -e "$names" "$1" || grep -aF 7mutants "$1"; then
-    echo "error: $1 contains mutants"
+  if grep -aFwe CONFMAN_MUTANT -e "$names" "$1" || grep -aF -e 7mutants -e mark_hits "$1"; then
+    echo "error: $1 contains mutants or marks"
     return 1
   fi
 }

@@ -8,6 +8,8 @@
 #     --check-determinism   runs every seed twice (else every 50th)
 #     --keep-going          goes on after a failure
 #     --marks               how often the core came by each mark of include/confman/core/marks.hpp
+#   tests/sim.sh --shrink SEED            a seed that fails: the least that still fails, as a script
+#   tests/sim.sh --script FILE [--trace]  runs the decisions of a script
 #
 # Stops at the first failure, which prints what was broken, what happened before, and the command that
 # replays it. Builds build/release/tests/confman_sim first, if anything has changed. CONFMAN_SIM names another
@@ -18,7 +20,7 @@ cd "$(dirname "$0")/.."
 if [ $# -eq 0 ]; then set -- --seeds 2000; fi
 case " $* " in
   *" --help "* | *" -h "*)
-    sed -n '2,15s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac

@@ -31,10 +31,10 @@
   M(no_pre_vote, "21", "a campaign begins without asking first")                                             \
   M(no_stickiness, "21", "who hears a leader grants pre-votes and votes nevertheless")                       \
   M(no_check_quorum, "21", "a leader that no majority answers leads on")                                     \
-  M(unbound_votes, "1 6", "the grant of a directory that nothing binds always counts")                       \
+  M(unbound_votes, "1 6 8", "the grant of a directory that nothing binds always counts")                     \
   M(no_incarnation, "7 1 6", "which data directory answers under an id is ignored")                          \
   M(incarnation_unchecked, "7 1 6 3", "another data directory's messages are taken")                         \
-  M(bind_at_any_election, "7 1 6", "a new leader binds the directories of some voters, whoever is missing")  \
+  M(bind_at_any_election, "7 1 6 13", "a new leader binds some voters' directories, whoever is missing")     \
   M(learner_stands, "13", "who is no voter stands for election")                                             \
   M(no_first_entry, "21", "a leader does not begin its term with an entry")                                  \
   M(transfer_unready, "6", "leadership is handed to a voter that lacks the log's end")                       \
@@ -48,13 +48,13 @@
   M(apply_uncommitted, "A 0", "entries are applied before they are committed")                               \
   M(append_before_sync, "3", "an append is acknowledged before it is durable")                               \
   M(self_before_sync, "3 7", "a leader counts itself before its disk has the entry")                         \
-  M(stale_append_ok, "3 7 A", "an acknowledgement of an earlier term counts")                                \
+  M(stale_append_ok, "3 7 A 0", "an acknowledgement of an earlier term counts")                              \
   M(append_unmatched, "0 5 8 A", "an append is taken whatever stands before it")                             \
   M(conflict_kept, "5 7 8 3 0", "entries that conflict with an append are kept")                             \
-  M(match_goes_back, "10", "a late acknowledgement takes back a later one")                                  \
+  M(match_goes_back, "9", "a late acknowledgement takes back a later one")                                \
   M(window_unbounded, "22", "appends are sent however many are on their way")                                \
   M(tail_unbounded, "22", "proposals are taken however many wait to be committed")                           \
-  M(truncate_agreeing, "0 7 8", "an append removes what follows it, conflict or not")                        \
+  M(truncate_agreeing, "0 7 8 3", "an append removes what follows it, conflict or not")                      \
   M(truncation_unclamped, "3 A", "a write in flight makes entries stable that were truncated since")         \
   M(hint_overshoots, "21", "after a rejection the leader tries the end of its log")                          \
   M(loss_unnoticed, "21", "a lost append is not sent again")                                                 \
@@ -66,7 +66,7 @@
   M(joint_kept, "21", "a joint configuration is never left")                                                 \
   M(promote_behind, "13", "a learner far behind becomes a voter")                                            \
   M(bind_unsure_leader, "7 1 6 13", "a leader binds directories before its term has a commit")               \
-  M(learner_counts, "7", "a learner counts in the majority")                                                 \
+  M(learner_counts, "7 21", "a learner counts in the majority")                                              \
   M(removed_leader_counts, "7", "a leader that is no voter counts itself")                                   \
   M(removed_leader_stays, "21 6", "a leader leads on after its removal is committed")                        \
   M(stale_configuration, "13 A", "a truncated configuration stays in force")                                 \
@@ -109,7 +109,7 @@
   M(received_not_synced, "3 0", "a received snapshot gets its name before its bytes are durable")            \
   /* map */                                                                                                  \
   M(compare_ignored, "11", "compare-exchange does not compare")                                              \
-  M(erase_ignored, "14 11", "a key that was erased stays")                                                   \
+  M(erase_ignored, "14 11 17", "a key that was erased stays")                                                \
   M(created_anew, "14", "each write makes a key as if it were new")                                          \
   M(writes_uncounted, "14", "writes of a key are not counted")                                               \
   M(scan_skips_prefix, "14", "a scan leaves out the key that is its prefix")                                 \

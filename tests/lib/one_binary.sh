@@ -3,8 +3,8 @@
 
 source tests/lib/packages.sh
 
-# build_one TARGET LOG WHAT [PRESET]: build/PRESET/tests/TARGET, quietly (PRESET: release). LOG gets what the build
-# says; WHAT names the program in the error. Runs in the root of the repository.
+# build_one TARGET LOG WHAT [PRESET]: build/PRESET/tests/TARGET, quietly (PRESET: release). LOG gets what the
+# build says; WHAT names the program in the error. Runs in the root of the repository.
 build_one() {
   local preset=${4:-release}
   # shellcheck disable=SC2119

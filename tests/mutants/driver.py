@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every mutant of include/confman/mutants.hpp in the simulation until it is noticed: tests/mutants.sh."""
+"""Runs the mutants of include/confman/mutants.hpp in the simulation until they are noticed. See mutants.sh."""
 import argparse
 import concurrent.futures
 import math
@@ -52,7 +52,7 @@ def read_table(path):
 
 
 def simulate(binary, mutant, first, seeds, seconds):
-    """Output over `seeds` seeds, as far as it comes in `seconds` of processor time; and the status at the end."""
+    """Output over `seeds` seeds, as far as it comes in `seconds` of processor time; and the status."""
     environment = dict(os.environ, CONFMAN_MUTANT=mutant)
     command = ['sh', '-c', 'ulimit -t "$0"; exec "$@"', str(math.ceil(seconds)),
                binary, '--seeds', str(seeds), '--first', str(first), '--jobs', '1']

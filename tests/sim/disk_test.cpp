@@ -177,3 +177,30 @@ TEST_CASE("rot strikes only what later syncs have built on, and restoring takes 
   a.d.restore();
   CHECK(a.content("d/file") == "firstsecond");
 }
+
+TEST_CASE("calls of one kind fail for a while, and the others go on") {
+  a_disk a;
+  a.store("d/file", "content");
+  disk::file f = a.open("d/file");
+  a.d.fail_calls(disk::call::sync, 2);
+  CHECK_FALSE(a.write(f, 0, "new"));
+  CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+  CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+  CHECK_FALSE(a.d.sync(f));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == "content");  // what a failed sync has lost stays lost
+  CHECK(a.d.counted().lasting == 2);
+}
+
+TEST_CASE("a full disk refuses what needs room, and nothing else, until there is some again") {
+  a_disk a;
+  a.store("d/file", "content");
+  disk::file f = a.open("d/file");
+  a.d.fill_up(2);
+  CHECK_FALSE(a.write(f, 0, "CONTENT"));
+  CHECK(a.write(f, 3, "longer").code == confman::errc::storage_failed);
+  CHECK_FALSE(a.d.open_file("d/other", open_mode::create));
+  CHECK_FALSE(a.write(f, 3, "longer"));
+  CHECK(a.content("d/file") == "CONlonger");
+  CHECK(a.d.counted().no_space == 2);
+}

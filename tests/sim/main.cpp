@@ -11,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
+#include <iterator>
 #include <new>
 #include <string>
 #include <vector>
@@ -18,10 +20,12 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include "confman/sim/script.hpp"
 #include "confman/sim/world.hpp"
 #include "lib/effort.hpp"
 #include "marks.hpp"
 #include "report.hpp"
+#include "shrink.hpp"
 
 namespace {
 
@@ -38,14 +42,18 @@ struct settings {
   bool check_determinism = false;
   bool keep_going = false;
   bool marks = false;
+  bool shrink = false;
+  std::string script;  // a file
 };
 
-// What a signal handler needs to know: which seed, and its world.
+// What a signal handler needs to know: which seed (0: a script's), and its world.
 std::uint64_t current_seed = 0;
 const world* current_world = nullptr;
 
 void print_replay(std::uint64_t seed) {
+  if (seed == 0) return;
   std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace\n", seed);
+  std::printf("shrink: ./tests/sim.sh --shrink %" PRIu64 "\n", seed);
 }
 
 // A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed.
@@ -109,6 +117,35 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
   current_world = nullptr;
   limit_processor_time(0);
   return good;
+}
+
+// Runs the decisions of a file; false after printing what is wrong with it.
+bool run_script(const settings& options) {
+  std::ifstream file(options.script);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    std::printf("%s can't be read\n", options.script.c_str());
+    return false;
+  }
+  const auto read = confman::sim::read_script(text);
+  if (!read) {
+    std::printf("%s: %s\n", options.script.c_str(), read.error().what.c_str());
+    return false;
+  }
+  install_handlers();
+  limit_processor_time(60);
+  world simulated(read->plan, read->decisions, options.trace);
+  current_world = &simulated;
+  try {
+    const outcome end = simulated.run();
+    std::printf("passed: %zu of %zu decisions, trace %016" PRIx64 "\n", simulated.decisions().size(),
+                read->decisions.size(), end.trace_hash);
+  } catch (const confman::sim::violation& v) {
+    std::printf("\nFAILED at virtual time %.6f s: %s\nthe last that happened:\n%s%s\n",
+                static_cast<double>(v.at()) * 1e-6, v.what(), simulated.log().tail().c_str(), v.what());
+    return false;
+  }
+  return true;
 }
 
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
@@ -189,8 +226,8 @@ bool run_all(const settings& options) {
 [[noreturn]] void usage(const char* name) {
   std::fprintf(stderr,
                "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
-               "[--keep-going] [--marks]\n",
-               name);
+               "[--keep-going] [--marks]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n",
+               name, name, name);
   std::exit(2);
 }
 
@@ -211,6 +248,10 @@ settings parse(int argc, char** argv) {
       options.first = number();
     else if (name == "--jobs")
       options.jobs = static_cast<unsigned>(number());
+    else if (name == "--shrink")
+      options.shrink = true, options.first = number();
+    else if (name == "--script" && i + 1 < argc)
+      options.script = argv[++i];
     else if (name == "--verbose")
       options.verbose = true;
     else if (name == "--trace")
@@ -236,5 +277,7 @@ settings parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   if (argc == 1 && doctest::Context().run() != 0) return 1;
   const settings options = parse(argc, argv);
+  if (options.shrink) return shrink::shrink_seed(options.first) ? 0 : 1;
+  if (!options.script.empty()) return run_script(options) ? 0 : 1;
   return run_all(options) ? 0 : 1;
 }

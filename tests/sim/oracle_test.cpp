@@ -164,7 +164,7 @@ TEST_CASE("a stale read, a lost write, a write twice and a refused write are fou
     const std::string key = history::key_name(0), value = calls.value_of(id);
     command.key = key;
     command.value = value;
-    command.timestamp = history::stamp(id);
+    command.timestamp = calls.stamp(id, one);
     return confman::entry{
         term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
   };

@@ -73,7 +73,9 @@ class disk {
     std::uint64_t sectors_lost = 0;  // of files whose writes were not synced
     std::uint64_t sectors_torn = 0;
     std::uint64_t names_lost = 0;
-    std::uint64_t errors = 0;  // calls failed by fail_after()
+    std::uint64_t errors = 0;    // calls failed on purpose, those below included
+    std::uint64_t lasting = 0;   // ... by fail_calls()
+    std::uint64_t no_space = 0;  // ... by fill_up()
   };
 
   // `fuse` must outlive the disk.
@@ -101,7 +103,9 @@ class disk {
 
   // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on),
   // frees every lock. Resets neither the fuse nor the counters.
-  CONFMAN_DECL void power_off(survival mode);
+  void power_off(survival mode) { power_off(mode, dice_.next()); }
+  // What remains is drawn from this seed alone.
+  CONFMAN_DECL void power_off(survival mode, std::uint64_t seed);
 
   // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A
   // failed sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on
@@ -110,12 +114,25 @@ class disk {
     error_left_ = calls;
     error_armed_ = true;
   }
-  void stop_failing() noexcept { error_armed_ = false; }
+  // The next `calls` calls of this kind fail in the same way, also after a loss of power.
+  enum class call : std::uint8_t { other, read, write, sync };
+  void fail_calls(call kind, std::uint64_t calls) noexcept {
+    bad_kind_ = kind;
+    bad_left_ = calls;
+  }
+  // The disk is full: writes that make a file longer, and new files, are refused, until `refusals` calls were
+  // refused and somebody has made room. What is in a file already can be overwritten.
+  void fill_up(std::uint64_t refusals) noexcept { full_left_ = refusals; }
+  void stop_failing() noexcept {
+    error_armed_ = false;
+    bad_left_ = full_left_ = 0;
+  }
 
   // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed:
   // whoever wrote those can know that this place was good. False if there is no such place. Call it while the
   // power is off.
-  CONFMAN_DECL bool rot();
+  bool rot() { return rot(dice_.next()); }
+  CONFMAN_DECL bool rot(std::uint64_t seed);
   // Takes rot() back: the directory was restored from a copy.
   CONFMAN_DECL void restore();
   // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last
@@ -158,7 +175,9 @@ class disk {
   [[nodiscard]] static failure refused(const char* operation, const std::string& path, const char* why);
   [[nodiscard]] bool stale(const file& f) const noexcept { return f.disk_ != this || f.powered_ != powered_; }
   template <class Effect>
-  [[nodiscard]] failure effect(const char* operation, const std::string& path, Effect&& perform);
+  [[nodiscard]] failure effect(const char* operation, const std::string& path, Effect&& perform,
+                               call kind = call::other);
+  [[nodiscard]] failure take_room(const char* operation, const std::string& path, bool grows);
   [[nodiscard]] failure check(const char* operation, const file& f) const;
   void unlock(const file& f) noexcept;
   void change_names(const std::string& directory, std::vector<std::pair<std::string, std::uint32_t>> names);
@@ -166,7 +185,7 @@ class disk {
   static void reserve(inode& n, std::uint64_t bytes);
   void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
   static void clean(inode& n, bool keep_doomed);
-  void settle(inode& n, survival mode, std::uint64_t keep_per_mille);
+  void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
   static std::string parent(const std::string& path);
 
   dice dice_;
@@ -179,6 +198,9 @@ class disk {
   std::uint32_t powered_ = 1;
   std::uint64_t error_left_ = 0;
   bool error_armed_ = false;
+  call bad_kind_ = call::other;
+  std::uint64_t bad_left_ = 0;
+  std::uint64_t full_left_ = 0;
   std::uint32_t rotten_inode_ = 0;  // 0: none
   std::uint64_t rotten_offset_ = 0;
   char rotten_bit_ = 0;

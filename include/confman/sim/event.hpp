@@ -20,16 +20,16 @@ enum class event_kind : std::uint8_t {
   restart,
   resume,
   client,   // a client starts something
-  admin,    // the administrator does
-  trouble,  // a fault strikes
   heal,     // the network heals
+  watcher,  // a watcher begins or ends a watch
+  watched,  // ... and takes what it was told of
 };
 
 struct event {
   event_kind kind = event_kind::tick;
   std::uint8_t node = 0;   // whose; 0: the world's
   std::uint32_t run = 0;   // of which life of the node, where that matters
-  std::uint32_t slot = 0;  // which message or client
+  std::uint32_t slot = 0;  // which message, client or partition
 };
 
 }  // namespace confman::sim

@@ -15,7 +15,7 @@
 #include "confman/core/entry.hpp"
 #include "confman/map/command.hpp"
 #include "confman/map/map_view.hpp"
-#include "confman/map/watch.hpp"
+#include "confman/sim/dice.hpp"
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
@@ -50,9 +50,20 @@ class history {
   history(const history&) = delete;
   history& operator=(const history&) = delete;
 
+  // What a command changed: what it wrote, or what there was before it was erased.
+  struct key_change {
+    std::uint64_t index = 0;
+    term_t term;
+    std::uint32_t key = 0;
+    bool exists = false;
+    call_id by = 0;  // whose value it is
+  };
+
   // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
-  [[nodiscard]] static std::int64_t stamp(call_id id) noexcept {
-    return static_cast<std::int64_t>(id) * 1000;
+  // The author's clock may be far off: the last three digits say whose it was.
+  [[nodiscard]] std::int64_t stamp(call_id id, node_id author) const noexcept {
+    return (static_cast<std::int64_t>(id) + skew(author.value())) * 1000 +
+           static_cast<std::int64_t>(author.value());
   }
   CONFMAN_DECL call_id begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token = 0);
   [[nodiscard]] CONFMAN_DECL static std::string key_name(std::uint32_t key);
@@ -77,8 +88,6 @@ class history {
   void may_repeat(call_id id) { calls_[id].sent_again = std::max(calls_[id].sent_again, 1u); }
   // A read may be answered from this state.
   CONFMAN_DECL void on_read(node_id node, call_id id, const map_view& state);
-  // A watch of everything that had got all up to revision `after` gets these.
-  CONFMAN_DECL void on_watched(node_id node, std::uint64_t after, const change_batch& batch) const;
   // A read failed, or nobody is left who could answer the call.
   CONFMAN_DECL void on_lost(node_id node, call_id id, std::error_code code);
 
@@ -89,6 +98,8 @@ class history {
   // The place that a linearizable call beginning now must not come before.
   [[nodiscard]] std::uint64_t floor() const noexcept { return floor_; }
   [[nodiscard]] std::uint64_t applied() const noexcept { return applied_.size() - 1; }
+  // Everything that was changed, in order.
+  [[nodiscard]] const std::vector<key_change>& changes() const noexcept { return changes_; }
 
  private:
   enum class status : std::uint8_t { open, done, refused, unknown };
@@ -110,8 +121,7 @@ class history {
     call_id by = 0;  // 0: not a client's
     std::error_code code;
     std::uint64_t previous = 0;
-    version at;                 // as the answer says: of a write that was sent again, the first one's
-    std::uint64_t changes = 0;  // of keys, up to here
+    version at;  // as the answer says: of a write that was sent again, the first one's
   };
   struct change {
     std::uint64_t index = 0;
@@ -121,6 +131,15 @@ class history {
     std::uint64_t writes = 0;   // since then
   };
 
+  // Milliseconds; one value per author.
+  [[nodiscard]] std::int64_t skew(std::uint64_t author) const noexcept {
+    return static_cast<std::int64_t>(dice(plan_.seed).fork(500 + author).below(2 * plan_.skew_ms + 1)) -
+           static_cast<std::int64_t>(plan_.skew_ms);
+  }
+  [[nodiscard]] call_id call_of(std::int64_t stamp) const noexcept {
+    const std::int64_t author = (stamp % 1000 + 1000) % 1000;
+    return static_cast<call_id>((stamp - author) / 1000 - skew(static_cast<std::uint64_t>(author)));
+  }
   [[nodiscard]] call_id effect_at(log_index index) const noexcept {
     return index.value() < applied_.size() ? applied_[index.value()].by : 0;
   }
@@ -139,8 +158,8 @@ class history {
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
   session_model sessions_;
+  std::vector<key_change> changes_;
   std::uint64_t floor_ = 0;
-  std::uint64_t changes_ = 0;
 };
 
 template <class TermAt>

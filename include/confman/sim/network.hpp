@@ -3,6 +3,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -19,19 +21,27 @@ namespace confman::sim {
 
 // Draws each message's fate when it is sent, and schedules its delivery (event_kind::deliver, slot = message)
 // for what arrives. With scenario::encode a message travels as the bytes of the real codec.
+//
+// Each link has a connection that breaks when a frame arrives damaged or cut off, or in a storm of
+// reconnects: what is on its way then is lost, what is sent later travels on the next connection.
 class network {
  public:
   static constexpr std::size_t max_nodes = 16;  // ids 1 to 15
 
   network(const scenario& plan, timeline<event>& time, statistics& counts)
-      : plan_(plan), time_(time), counts_(counts), dice_(dice(plan.seed).fork(2)) {}
+      : plan_(plan), time_(time), counts_(counts) {
+    const dice all = dice(plan.seed).fork(2);
+    for (std::size_t i = 0; i < max_nodes * max_nodes; ++i) dice_.push_back(dice(all).fork(i));
+  }
   network(const network&) = delete;
   network& operator=(const network&) = delete;
 
   CONFMAN_DECL void send(message&& m);
-  // The message that a deliver event brings; taken once. errc::bad_frame when the codec can't read what it
-  // wrote.
-  [[nodiscard]] CONFMAN_DECL result<message> take(std::uint32_t slot);
+  // The message that a deliver event brings; taken once. Nothing: it was lost with its connection.
+  // errc::bad_frame when the codec can't read what it wrote, or reads what was damaged on the way.
+  [[nodiscard]] CONFMAN_DECL std::optional<result<message>> take(std::uint32_t slot);
+  // Whether a stream of these bytes gives its reader a frame.
+  [[nodiscard]] CONFMAN_DECL static bool gives_frame(std::string_view bytes);
 
   // One direction of one link. What is on its way when a link is cut is lost.
   void cut(node_id from, node_id to) noexcept { cut_[from.value()][to.value()] = true; }
@@ -43,14 +53,35 @@ class network {
   // begun, must not be impressed by. Only with scenario::replay.
   CONFMAN_DECL void haunt(node_id to);
   // No loss, no duplicates, short delays and order on each link from now on.
-  void calm() noexcept { calm_ = true; }
+  CONFMAN_DECL void calm() noexcept;
 
  private:
   using in_flight = std::variant<std::monostate, message, shared_bytes>;
 
-  CONFMAN_DECL void send_shortened(const message& m);
-  CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay);
+  enum class damage : std::uint8_t { none, flipped, cut_off };
+  struct carried {
+    in_flight m;
+    node_id from;
+    node_id to;
+    std::uint32_t connection = 0;
+    damage hurt = damage::none;
+  };
+  // One direction between two nodes.
+  struct link_state {
+    std::uint32_t connection = 0;  // counts them
+    micros storm_until = 0;        // connections break all the time
+    micros spike_until = 0;        // nothing arrives
+  };
+
+  CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay, damage hurt = damage::none);
+  CONFMAN_DECL void send_shortened(const message& m, dice& own);
+  CONFMAN_DECL void draw_troubles(node_id from, node_id to);
+  CONFMAN_DECL void break_connection(node_id from, node_id to);
+  CONFMAN_DECL failure arrive_damaged(const carried& c);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
+  [[nodiscard]] dice& link(node_id from, node_id to) noexcept {
+    return dice_[from.value() * max_nodes + to.value()];
+  }
   static constexpr std::size_t kept_answers = 64;
   struct old_message {
     in_flight m;
@@ -61,11 +92,12 @@ class network {
   const scenario& plan_;
   timeline<event>& time_;
   statistics& counts_;
-  dice dice_;
+  std::vector<dice> dice_;  // one per link, so that more or less traffic on one changes nothing on another
   bool calm_ = false;
   std::array<std::array<bool, max_nodes>, max_nodes> cut_{};
   std::array<std::array<micros, max_nodes>, max_nodes> last_arrival_{};
-  std::vector<in_flight> slots_;
+  std::array<std::array<link_state, max_nodes>, max_nodes> links_{};
+  std::vector<carried> slots_;
   std::vector<std::uint32_t> free_;
   std::vector<old_message> old_;      // what may be replayed
   std::vector<old_message> answers_;  // ... to a new leader

@@ -20,6 +20,7 @@
 #include "confman/sim/network.hpp"
 #include "confman/sim/oracle.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/settings.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/timeline.hpp"
 #include "confman/sim/trace.hpp"
@@ -61,8 +62,8 @@ class node final : private group_observer {
   [[nodiscard]] CONFMAN_DECL bool start();
   // The process refuses new work and answers what waits, as a first step of a shutdown.
   CONFMAN_DECL void stop();
-  // The process is gone, and its disk keeps what a loss of power keeps.
-  CONFMAN_DECL void crash(survival mode);
+  // The process is gone, and its disk keeps what a loss of power keeps, see disk::power_off().
+  CONFMAN_DECL void crash(survival mode, std::uint64_t seed);
   // The disk is replaced by an empty one; precondition: !up(). The next start() is that of a directory which
   // has never been used, and with `joins` also of a node that is told nobody's name but of some members to
   // ask.
@@ -85,6 +86,8 @@ class node final : private group_observer {
   [[nodiscard]] effect_fuse& fuse() noexcept { return fuse_; }
   [[nodiscard]] disk& platter() noexcept { return disk_; }
   void stall_until(micros when) noexcept { stalled_until_ = when; }
+  // Its clock stands still for so many ticks, as after a jump back.
+  void freeze_clock(std::uint64_t ticks) noexcept { frozen_ticks_ = ticks; }
   void pause() noexcept { paused_ = true; }
   // What waited for the process to go on, in order.
   [[nodiscard]] std::vector<event> resume() {
@@ -110,9 +113,13 @@ class node final : private group_observer {
   [[nodiscard]] bool dead() const noexcept { return fuse_.blown() || failed_; }
   [[nodiscard]] std::uint32_t run() const noexcept { return run_; }
   [[nodiscard]] micros tick_length() const noexcept { return tick_length_; }
+  // The scenario as this node sees it.
+  [[nodiscard]] const scenario& settings() const noexcept { return settings_; }
+  [[nodiscard]] bool slow() const noexcept { return slow_; }
   // Precondition: up().
   [[nodiscard]] const raft_core& core() const noexcept { return group_->core(); }
   [[nodiscard]] const map_state& map() const noexcept { return *map_; }
+  [[nodiscard]] watch_hub& watches() noexcept { return map_->watches(); }
   [[nodiscard]] tick_count now() const noexcept { return group_->now(); }
   [[nodiscard]] bool leads() const noexcept { return up() && core().role() == role::leader; }
   // Which directory it runs on, or would.
@@ -184,10 +191,11 @@ class node final : private group_observer {
   void do_job();
   void finish_job();
   void note_published();
-  void take_watched();
   void check_round_trip(const map_capture& state);
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
+  void choose_settings();
+  void note_arrived(version snapshot);
   void schedule(event_kind kind, micros delay);
   void disk_failed(const failure& f);
   void check_shadow();
@@ -202,20 +210,22 @@ class node final : private group_observer {
   effect_fuse fuse_;
   disk disk_;
   micros tick_length_;
+  dice settings_dice_;
+  bool slow_;
+  scenario settings_;
   std::uint32_t run_ = 0;  // counts the processes
   bool paused_ = false;
   bool failed_ = false;
   bool pump_scheduled_ = false;
   bool maintenance_scheduled_ = false;
   micros stalled_until_ = 0;
+  std::uint64_t frozen_ticks_ = 0;
   std::uint64_t errors_before_ = 0;  // of the disk, when this process began
   std::vector<event> backlog_;
   write_batch writing_;
   bool writing_now_ = false;
   failure write_failure_;
   log_index published_;
-  watch_id watch_;             // of everything, on the map as it is
-  std::uint64_t watched_ = 0;  // the revision up to which it has got all
   std::deque<fetch_job> fetches_;
   std::deque<job> jobs_;
   std::uint32_t wipes_ = 0;

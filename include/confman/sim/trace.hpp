@@ -53,6 +53,8 @@ enum class step : std::uint8_t {
   event,
   wiped,
   refused,
+  watch_begun,
+  watch_taken,
 };
 
 // One thing that happened at a node. What a, b and c mean depends on the step; see describe().

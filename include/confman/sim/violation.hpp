@@ -28,7 +28,8 @@ enum class invariant : int {
   linearizable = 14,          // operations take effect between their call and their answer
   read_your_writes = 15,      // a read is as fresh as the version it was given
   exactly_once = 16,          // no write happens twice, none that was refused happens
-  complete_watches = 17,      // a watch gets every change once, in order, or is told that it doesn't
+  watches = 17,               // a watch gives every change of its prefix once, in order, or ends and says why
+  // 18 and 19 come with leases and locks.
   no_lost_acknowledgement = 20,
   liveness = 21,        // a healed quorum elects, writes and reads; healed nodes converge
   bounded_memory = 22,  // the log in memory and on disk, sessions and uploads stay within their limits
@@ -71,8 +72,8 @@ enum class invariant : int {
       return "token reads";
     case invariant::exactly_once:
       return "exactly once";
-    case invariant::complete_watches:
-      return "complete watches";
+    case invariant::watches:
+      return "watches";
     case invariant::no_lost_acknowledgement:
       return "no lost acknowledgement";
     case invariant::liveness:

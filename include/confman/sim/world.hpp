@@ -4,9 +4,12 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <vector>
 
+#include "confman/sim/decision.hpp"
 #include "confman/sim/node.hpp"
+#include "confman/sim/watchers.hpp"
 
 namespace confman::sim {
 
@@ -22,13 +25,19 @@ struct outcome {
 // run, to the last event: nothing depends on addresses, on the machine's clock or on an order that isn't
 // specified.
 //
+// What the trouble and the administrator decide is recorded. The scenario and that list give the same run
+// again, and the scenario with a part of the list is a run as well, in which less happens.
+//
 // Use:
 //   confman::sim::world world(confman::sim::scenario::draw(42));
 //   world.run();   // throws confman::sim::violation
 class world {
  public:
-  // `echo`: print every trace record.
+  // Decides by itself, from the scenario's seed. `echo`: print every trace record.
   CONFMAN_DECL explicit world(const scenario& plan, bool echo = false);
+  // Carries out these decisions and no others, in the order of their times; those of equal times in the given
+  // order.
+  CONFMAN_DECL world(const scenario& plan, std::vector<decision> decisions, bool echo = false);
   CONFMAN_DECL ~world();
   world(const world&) = delete;
   world& operator=(const world&) = delete;
@@ -39,8 +48,12 @@ class world {
   // For whoever reports a failure.
   [[nodiscard]] const trace& log() const noexcept { return shared_.log; }
   [[nodiscard]] const scenario& plan() const noexcept { return shared_.plan; }
+  // What was decided so far and has had an effect, in order.
+  [[nodiscard]] const std::vector<decision>& decisions() const noexcept { return decisions_; }
 
  private:
+  CONFMAN_DECL world(const scenario& plan, std::vector<decision>&& decisions, bool replays, bool echo);
+
   class write_call;
   class read_call;
   class change_call;
@@ -53,6 +66,7 @@ class world {
     unsigned attempts = 0;
   };
   struct client {
+    dice own{0};                // what it draws changes nothing for the others
     std::uint32_t open = 0;     // calls under way
     std::uint64_t token = 0;    // the newest index it was told
     std::uint64_t session = 0;  // 0: none
@@ -76,33 +90,65 @@ class world {
   void send_again(std::uint32_t who);
   void upload(std::uint32_t who, node& at, std::uint32_t key);
   void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
-  void cancel_one();
+  void cancel_one(dice& own);
   void lose_calls(const node& n);
-  [[nodiscard]] node* pick_running();
+  [[nodiscard]] node* pick_running(dice& own);
 
-  // trouble
-  void trouble();
-  void strike(fault::set one);
-  void cut_power(node& n, std::uint64_t least, std::uint64_t most);
+  // decisions
+  static constexpr micros never = ~micros{0};
+  // What a loss of power that is still to come leaves, and for how long.
+  struct aftermath {
+    survival survive = survival::some;
+    micros down = 0;
+    std::uint64_t seed = 0;
+  };
+  [[nodiscard]] micros next_decision() const;
+  void decide();
+  void perform(const decision& d);
+  [[nodiscard]] bool carry_out(const decision& d);
+  [[nodiscard]] bool strike(const decision& d, node& n);
+  void strike_disk(const decision& d, node& n);
+  [[nodiscard]] bool strike_down(const decision& d, node& n);
+  [[nodiscard]] bool administer(const decision& d, node& n);
+  void partition(const decision& d);
+  void power_loss(const decision& d);
+  void arm(node& n, const decision& d);
+  void pause(node& n, const decision& d);
+  [[nodiscard]] bool rot(node& n, std::uint64_t seed);
+  [[nodiscard]] bool wipe(node& n);
+  [[nodiscard]] bool change(const decision& d, node& at);
+  void submit(change_call& call, const decision& d, node& at);
+  [[nodiscard]] bool invite(const decision& d, node& n);
+  [[nodiscard]] bool retire(const decision& d, node& n);
+
+  // what becomes of nodes
   void crash(node& n);
+  void crash(node& n, const aftermath& what);
   void restart(node& n);
-  void spoil(node& n);
   void resume(node& n);
-  void cut_network();
-  void cut_leader();
-  void power_loss();
-  void cut_both(node_id a, node_id b);
+
+  // drawing decisions
+  void draw_trouble();
+  void draw_fault(fault::set one);
+  void draw_partition(decision d);
+  void draw_leader_cut(decision d);
+  void react_to_election(const node& n);
+  void react_to_crash(const node& n, bool was_up);
+  [[nodiscard]] decision new_decision(decision_kind kind, const node& n);
+  void draw_fuse(decision& d, std::uint64_t least, std::uint64_t most);
+  void draw_aftermath(decision& d);
   [[nodiscard]] node& pick_victim();
   [[nodiscard]] node* leader();
   [[nodiscard]] survival draw_survival();
 
   // the members
   void admin_turn();
-  void draw_change(const configuration& members, std::vector<member_change>& changes);
+  void draw_changes(const configuration& members, decision& d);
+  [[nodiscard]] std::optional<member_edit> draw_change(const configuration& members);
+  [[nodiscard]] bool draw_invitation(const configuration& members);
+  void draw_retirement();
   change_call& new_change(node& at);
-  bool invite(const configuration& members);
-  void retire();
-  void lose_disk(node& n);
+  [[nodiscard]] bool may_retire(const node& n) const;
   [[nodiscard]] bool may_wipe(const node& victim) const;
   template <class Counts>
   [[nodiscard]] bool can_decide(const configuration& c, Counts&& counts) const;
@@ -116,7 +162,9 @@ class world {
   [[nodiscard]] bool sufficient(const std::vector<bool>& healed) const;
   void heal_network();
   void heal(node& n);
+  [[nodiscard]] decision draw_quorum();
   void heal_quorum();
+  void heal_these(const decision& d);
   void check_liveness();
   void hide_leader(const node& from);
   void check_stability();
@@ -124,9 +172,19 @@ class world {
   [[nodiscard]] bool converged();
 
   environment shared_;
-  dice dice_;
-  std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
+  dice dice_;  // of the decisions only
   std::vector<client> clients_;
+  std::vector<decision> decisions_;  // carried out
+  const bool replays_;               // carries out script_ instead of drawing
+  std::vector<decision> script_;     // without that of the quorum
+  std::optional<decision> quorum_script_;
+  std::size_t next_ = 0;          // in script_
+  std::deque<decision> pending_;  // drawn in answer to something, due a moment later
+  micros trouble_at_ = never;
+  micros admin_at_ = never;
+  std::uint32_t partitions_ = 0;
+  std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
+  watchers watchers_{shared_, nodes_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;
@@ -134,7 +192,10 @@ class world {
   std::deque<change_call> changes_;
   std::vector<change_call*> free_changes_;
   std::uint64_t changes_asked_ = 0;
-  std::vector<term_t> led_;    // the last term in which each node was seen to lead
+  std::vector<term_t> led_;                      // the last term in which each node was seen to lead
+  std::vector<std::optional<aftermath>> armed_;  // by id: of the loss of power that a decision prepared
+  std::vector<std::uint64_t> pause_seeds_;       // by id
+  std::vector<bool> fell_;     // by id: the last crash was one of a running process, not of a recovery
   std::vector<bool> in_use_;   // by id: somebody has started it, and will again
   std::vector<bool> removed_;  // by id: its removal was asked for since
   std::vector<node_id> quorum_;
@@ -148,6 +209,7 @@ class world {
 
 #if !defined(CONFMAN_COMPILED)
 #include "confman/sim/impl/clients.ipp"
+#include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/impl/members.ipp"
 #include "confman/sim/impl/trouble.ipp"
 #include "confman/sim/impl/world.ipp"

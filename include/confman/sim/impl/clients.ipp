@@ -117,10 +117,10 @@ CONFMAN_DECL void world::lose_calls(const node& n) {
 }
 
 // A client loses its patience. What it asked may happen all the same.
-CONFMAN_DECL void world::cancel_one() {
+CONFMAN_DECL void world::cancel_one(dice& own) {
   const std::size_t count = writes_.size() + reads_.size();
   if (count == 0) return;
-  const std::size_t i = dice_.below(count);
+  const std::size_t i = own.below(count);
   const bool write = i < writes_.size();
   const node* at = write ? writes_[i].at() : reads_[i - writes_.size()].at();
   if (!at) return;
@@ -131,11 +131,11 @@ CONFMAN_DECL void world::cancel_one() {
   after(n);
 }
 
-CONFMAN_DECL node* world::pick_running() {
-  const std::size_t first = dice_.below(nodes_.size());
+CONFMAN_DECL node* world::pick_running(dice& own) {
+  const std::size_t first = own.below(nodes_.size());
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     node& n = *nodes_[(first + i) % nodes_.size()];
-    if (n.up() && !n.paused() && !n.dead() && (is_member(n) || dice_.chance(100))) return &n;
+    if (n.up() && !n.paused() && !n.dead() && (is_member(n) || own.chance(100))) return &n;
   }
   return nullptr;
 }
@@ -143,23 +143,25 @@ CONFMAN_DECL node* world::pick_running() {
 CONFMAN_DECL void world::client_turn(std::uint32_t who) {
   if (!clients_active_) return;
   send_again(who);
-  const std::uint64_t calls = dice_.between(1, shared_.plan.burst);
+  const std::uint64_t calls = clients_[who].own.between(1, shared_.plan.burst);
   for (std::uint64_t i = 0; i < calls && clients_[who].open < shared_.plan.burst + 2; ++i) issue(who);
-  if (dice_.chance(shared_.plan.cancellations)) cancel_one();
-  shared_.time.schedule(1 + dice_.below(2 * shared_.plan.think_time), {event_kind::client, 0, 0, who});
+  if (clients_[who].own.chance(shared_.plan.cancellations)) cancel_one(clients_[who].own);
+  shared_.time.schedule(1 + clients_[who].own.below(2 * shared_.plan.think_time),
+                        {event_kind::client, 0, 0, who});
 }
 
 CONFMAN_DECL void world::issue(std::uint32_t who) {
-  node* at = pick_running();
+  node* at = pick_running(clients_[who].own);
   if (!at) return;
-  const auto key = static_cast<std::uint32_t>(dice_.below(shared_.plan.keys));
-  if (dice_.chance(shared_.plan.reads)) {
-    const auto kind = dice_.pick(call_kind::read_linearizable, call_kind::read_linearizable,
-                                 call_kind::read_at_least, call_kind::read_local);
+  const auto key = static_cast<std::uint32_t>(clients_[who].own.below(shared_.plan.keys));
+  if (clients_[who].own.chance(shared_.plan.reads)) {
+    const auto kind = clients_[who].own.pick(call_kind::read_linearizable, call_kind::read_linearizable,
+                                             call_kind::read_at_least, call_kind::read_local);
     issue_read(who, *at, kind, key);
   } else {
-    const auto kind = dice_.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);
-    if (dice_.chance(shared_.plan.uploads))
+    const auto kind =
+        clients_[who].own.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);
+    if (clients_[who].own.chance(shared_.plan.uploads))
       upload(who, *at, key);
     else
       issue_write(who, *at, kind, key);
@@ -170,8 +172,8 @@ CONFMAN_DECL void world::issue(std::uint32_t who) {
 // Whatever it may have been told before: through any node.
 CONFMAN_DECL void world::send_again(std::uint32_t who) {
   client& c = clients_[who];
-  if (c.again.empty() || dice_.coin()) return;
-  node* at = pick_running();
+  if (c.again.empty() || clients_[who].own.coin()) return;
+  node* at = pick_running(clients_[who].own);
   if (!at) return;
   write_again what = std::move(c.again.front());
   c.again.pop_front();
@@ -187,7 +189,7 @@ CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) 
   const history::call_id id = calls.begin(at.id(), call_kind::put, key);
   const std::string name = history::key_name(key);
   const std::string value = calls.value_of(id);
-  const std::size_t pieces = std::min<std::size_t>(value.size(), dice_.between(1, 4));
+  const std::size_t pieces = std::min<std::size_t>(value.size(), clients_[who].own.between(1, 4));
   command_view command;
   command.key = name;
   command.author = node_id(100 + who);
@@ -199,28 +201,28 @@ CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) 
     const history::call_id piece = calls.begin(at.id(), call_kind::piece, key);
     command.offset = begin;
     command.value = std::string_view(value).substr(begin, end - begin);
-    command.timestamp = history::stamp(piece);
+    command.timestamp = calls.stamp(piece, command.author);
     submit_write(who, at, call_kind::piece, piece, {piece, 0, 0, encode(command), 0});
   }
   if (at.dead()) return calls.on_lost(at.id(), id, errc::stopped);
   command.kind = command_kind::put;
   command.value = {};
   command.total_bytes = command.offset = 0;
-  command.timestamp = history::stamp(id);
+  command.timestamp = calls.stamp(id, command.author);
   submit_write(who, at, call_kind::put, id, {id, 0, 0, encode(command), 0});
 }
 
 CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind, std::uint32_t key) {
   history& calls = shared_.clients;
   client& c = clients_[who];
-  const bool in_session = dice_.chance(shared_.plan.sessions);
+  const bool in_session = clients_[who].own.chance(shared_.plan.sessions);
   if (in_session && c.session == 0) kind = call_kind::open_session;
   const history::call_id id = calls.begin(at.id(), kind, key);
   if (kind == call_kind::open_session) {
     command_view open;
     open.kind = command_kind::session_open;
     open.time_to_live_ms = shared_.plan.session_ttl_ms;
-    open.timestamp = history::stamp(id);
+    open.timestamp = calls.stamp(id, at.id());
     open.author = at.id();
     return submit_write(who, at, kind, id, {id, 0, 0, encode(open), 0});
   }
@@ -232,7 +234,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
                                             : command_kind::compare_exchange;
   command.key = name;
   command.value = value;
-  command.timestamp = history::stamp(id);
+  command.timestamp = calls.stamp(id, at.id());
   if (in_session) {
     command.session = c.session;
     command.sequence = ++c.sequence;
@@ -243,7 +245,8 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
   if (kind == call_kind::exchange) {
     // Mostly what is there, sometimes what isn't.
     command.expected_revision = calls.revision_of(key);
-    if (dice_.chance(200)) command.expected_revision = dice_.below(calls.applied() + 2);
+    if (clients_[who].own.chance(200))
+      command.expected_revision = clients_[who].own.below(calls.applied() + 2);
     shared_.counts.add(counted::exchanges);
   } else {
     shared_.counts.add(kind == call_kind::put ? counted::puts : counted::erases);
@@ -260,12 +263,12 @@ CONFMAN_DECL void world::submit_write(std::uint32_t who, node& at, call_kind kin
   write_call& call = *free_writes_.back();
   free_writes_.pop_back();
   call.command = what.command;
-  call.repeatable = what.session != 0 && dice_.coin();
+  call.repeatable = what.session != 0 && clients_[who].own.coin();
   if (call.repeatable) shared_.clients.may_repeat(id);
   call.begin(*this, at, who, id, kind, std::move(what));
   call.id = id;
-  call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
-  call.may_forward = dice_.chance(800);
+  call.deadline = at.now() + clients_[who].own.between(1, 6) * shared_.plan.election_ticks;
+  call.may_forward = clients_[who].own.chance(800);
   ++clients_[who].open;
   at.submit(static_cast<write_operation&>(call));
 }
@@ -287,7 +290,7 @@ CONFMAN_DECL void world::issue_read(std::uint32_t who, node& at, call_kind kind,
   call.id = id;
   call.mode = kind == call_kind::read_linearizable ? read_mode::read_index : read_mode::applied_version;
   call.token = {term_t{}, log_index(token)};
-  call.deadline = at.now() + dice_.between(1, 6) * shared_.plan.election_ticks;
+  call.deadline = at.now() + clients_[who].own.between(1, 6) * shared_.plan.election_ticks;
   ++clients_[who].open;
   at.submit(static_cast<read_operation&>(call));
 }

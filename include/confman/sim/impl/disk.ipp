@@ -17,19 +17,31 @@ CONFMAN_DECL failure disk::refused(const char* operation, const std::string& pat
 
 // Performs one call: power may go before or after it, or the disk may refuse it.
 template <class Effect>
-failure disk::effect(const char* operation, const std::string& path, Effect&& perform) {
+failure disk::effect(const char* operation, const std::string& path, Effect&& perform, call kind) {
   ++counted_.calls;
   const effect_fuse::spark spark = fuse_->burn();
   if (spark == effect_fuse::spark::before) return no_power(operation, path);
-  const bool bad = error_armed_ && error_left_-- == 0;
-  if (bad) {
-    error_armed_ = false;
-    ++counted_.errors;
+  const bool once = error_armed_ && error_left_-- == 0;
+  const bool lasting = bad_left_ != 0 && kind == bad_kind_ && kind != call::other;
+  if (once) error_armed_ = false;
+  if (lasting) {
+    --bad_left_;
+    ++counted_.lasting;
   }
+  const bool bad = once || lasting;
+  if (bad) ++counted_.errors;
   if (failure f = perform(bad)) return f;
   if (bad) return refused(operation, path, "simulated input/output error");
   if (spark == effect_fuse::spark::after) return no_power(operation, path);
   return {};
+}
+
+CONFMAN_DECL failure disk::take_room(const char* operation, const std::string& path, bool grows) {
+  if (full_left_ == 0 || !grows) return {};
+  --full_left_;
+  ++counted_.errors;
+  ++counted_.no_space;
+  return refused(operation, path, "simulated: no space left");
 }
 
 CONFMAN_DECL failure disk::check(const char* operation, const file& f) const {
@@ -107,6 +119,7 @@ CONFMAN_DECL result<disk::file> disk::open_file(const std::string& path, open_mo
     if (it == names_.end()) {
       if (mode == open_mode::existing) return refused("open", path, "no such file");
       if (bad) return {};
+      if (failure full = take_room("open", path, true)) return full;
       inodes_.emplace_back();
       change_names(parent(path), {{path, static_cast<std::uint32_t>(inodes_.size() - 1)}});
       opened.inode_ = static_cast<std::uint32_t>(inodes_.size() - 1);
@@ -161,13 +174,16 @@ CONFMAN_DECL result<std::uint64_t> disk::size(file& f) {
 CONFMAN_DECL result<std::size_t> disk::read(file& f, std::uint64_t offset, std::span<char> into) {
   if (failure bad = check("read", f)) return bad;
   std::size_t count = 0;
-  const failure bad = effect("read", f.path(), [&](bool) -> failure {
-    const inode& n = inodes_[f.inode_];
-    if (offset >= n.size) return {};
-    count = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), n.size - offset));
-    if (count != 0) std::memcpy(into.data(), n.bytes.data() + offset, count);
-    return {};
-  });
+  const failure bad = effect(
+      "read", f.path(),
+      [&](bool) -> failure {
+        const inode& n = inodes_[f.inode_];
+        if (offset >= n.size) return {};
+        count = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), n.size - offset));
+        if (count != 0) std::memcpy(into.data(), n.bytes.data() + offset, count);
+        return {};
+      },
+      call::read);
   if (bad) return bad;
   return count;
 }
@@ -207,44 +223,55 @@ CONFMAN_DECL void disk::touch(inode& n, std::uint64_t offset, std::uint64_t byte
 
 CONFMAN_DECL failure disk::write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces) {
   if (failure bad = check("write", f)) return bad;
-  return effect("write", f.path(), [&](bool) -> failure {
-    inode& n = inodes_[f.inode_];
-    std::uint64_t bytes = 0;
-    for (const std::string_view piece : pieces) bytes += piece.size();
-    touch(n, offset, bytes);
-    for (const std::string_view piece : pieces) {
-      if (piece.empty()) continue;
-      std::memcpy(n.bytes.data() + offset, piece.data(), piece.size());
-      offset += piece.size();
-    }
-    n.size = std::max(n.size, offset);
-    return {};
-  });
+  return effect(
+      "write", f.path(),
+      [&](bool) -> failure {
+        inode& n = inodes_[f.inode_];
+        std::uint64_t bytes = 0;
+        for (const std::string_view piece : pieces) bytes += piece.size();
+        if (failure full = take_room("write", f.path(), offset + bytes > n.size)) return full;
+        touch(n, offset, bytes);
+        for (const std::string_view piece : pieces) {
+          if (piece.empty()) continue;
+          std::memcpy(n.bytes.data() + offset, piece.data(), piece.size());
+          offset += piece.size();
+        }
+        n.size = std::max(n.size, offset);
+        return {};
+      },
+      call::write);
 }
 
 CONFMAN_DECL failure disk::zero_fill(file& f, std::uint64_t offset, std::uint64_t bytes) {
   if (failure bad = check("zero", f)) return bad;
-  return effect("zero", f.path(), [&](bool) -> failure {
-    inode& n = inodes_[f.inode_];
-    touch(n, offset, bytes);
-    if (bytes != 0) std::memset(n.bytes.data() + offset, 0, static_cast<std::size_t>(bytes));
-    n.size = std::max(n.size, offset + bytes);
-    return {};
-  });
+  return effect(
+      "zero", f.path(),
+      [&](bool) -> failure {
+        inode& n = inodes_[f.inode_];
+        if (failure full = take_room("zero", f.path(), offset + bytes > n.size)) return full;
+        touch(n, offset, bytes);
+        if (bytes != 0) std::memset(n.bytes.data() + offset, 0, static_cast<std::size_t>(bytes));
+        n.size = std::max(n.size, offset + bytes);
+        return {};
+      },
+      call::write);
 }
 
 CONFMAN_DECL failure disk::resize(file& f, std::uint64_t bytes) {
   if (failure bad = check("resize", f)) return bad;
-  return effect("resize", f.path(), [&](bool) -> failure {
-    inode& n = inodes_[f.inode_];
-    if (bytes < n.size) {
-      touch(n, bytes, n.size - bytes);
-      std::memset(n.bytes.data() + bytes, 0, static_cast<std::size_t>(n.size - bytes));
-    }
-    reserve(n, bytes);
-    n.size = bytes;
-    return {};
-  });
+  return effect(
+      "resize", f.path(),
+      [&](bool) -> failure {
+        inode& n = inodes_[f.inode_];
+        if (bytes < n.size) {
+          touch(n, bytes, n.size - bytes);
+          std::memset(n.bytes.data() + bytes, 0, static_cast<std::size_t>(n.size - bytes));
+        }
+        reserve(n, bytes);
+        n.size = bytes;
+        return {};
+      },
+      call::write);
 }
 
 CONFMAN_DECL void disk::clean(inode& n, bool keep_doomed) {
@@ -267,32 +294,35 @@ CONFMAN_DECL void disk::clean(inode& n, bool keep_doomed) {
 
 CONFMAN_DECL failure disk::sync(file& f) {
   if (failure bad = check("sync", f)) return bad;
-  return effect("sync", f.path(), [&](bool bad) -> failure {
-    inode& n = inodes_[f.inode_];
-    ++counted_.syncs;
-    if (bad) {
-      for (dirty_sector& d : n.dirty) d.doomed = true;
-      return {};
-    }
-    clean(n, true);
-    n.durable_size = n.size;
-    if (n.written_from != ~std::uint64_t{0}) n.settled = std::exchange(n.written_from, ~std::uint64_t{0});
-    return {};
-  });
+  return effect(
+      "sync", f.path(),
+      [&](bool bad) -> failure {
+        inode& n = inodes_[f.inode_];
+        ++counted_.syncs;
+        if (bad) {
+          for (dirty_sector& d : n.dirty) d.doomed = true;
+          return {};
+        }
+        clean(n, true);
+        n.durable_size = n.size;
+        if (n.written_from != ~std::uint64_t{0}) n.settled = std::exchange(n.written_from, ~std::uint64_t{0});
+        return {};
+      },
+      call::sync);
 }
 
-CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_mille) {
+CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own) {
   const auto survives = [&] {
-    return mode == survival::all || (mode == survival::some && dice_.chance(keep_per_mille));
+    return mode == survival::all || (mode == survival::some && own.chance(keep_per_mille));
   };
   const std::uint64_t size = n.size == n.durable_size || survives() ? n.size : n.durable_size;
   // At most one sector was under the head when the power went.
-  const std::size_t torn = mode == survival::some ? dice_.below(2 * n.dirty.size() + 1) : n.dirty.size();
+  const std::size_t torn = mode == survival::some ? own.below(2 * n.dirty.size() + 1) : n.dirty.size();
   for (std::size_t i = 0; i < n.dirty.size(); ++i) {
     if (survives() && i != torn) continue;
     char* const now = n.bytes.data() + n.dirty[i].sector * sector_bytes;
     const char* const old = n.before.data() + i * sector_bytes;
-    const std::size_t cut = i == torn ? dice_.below(sector_bytes) : 0;
+    const std::size_t cut = i == torn ? own.below(sector_bytes) : 0;
     ++(i == torn ? counted_.sectors_torn : counted_.sectors_lost);
     if (n.dirty[i].absent)
       std::memset(now + cut, 0, sector_bytes - cut);
@@ -307,12 +337,13 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
   n.locked = false;
 }
 
-CONFMAN_DECL void disk::power_off(survival mode) {
+CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
+  dice own(seed);
   const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
-  const std::uint64_t keep = dice_.pick<std::uint64_t>(100, 500, 900);
-  for (inode& n : inodes_) settle(n, mode, keep);
+  const std::uint64_t keep = own.pick<std::uint64_t>(100, 500, 900);
+  for (inode& n : inodes_) settle(n, mode, keep, own);
   for (const name_change& change : changes_) {
-    if (mode == survival::all || (mode == survival::some && dice_.chance(keep)))
+    if (mode == survival::all || (mode == survival::some && own.chance(keep)))
       apply(change, durable_names_);
     else
       ++counted_.names_lost;
@@ -329,15 +360,16 @@ CONFMAN_DECL void disk::power_off(survival mode) {
     if (!named[i]) inodes_[i] = inode{};
 }
 
-CONFMAN_DECL bool disk::rot() {
+CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
+  dice own(seed);
   std::vector<std::uint32_t> candidates;
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
   if (candidates.empty() || rotten()) return false;
-  rotten_inode_ = candidates[dice_.below(candidates.size())];
+  rotten_inode_ = candidates[own.below(candidates.size())];
   inode& n = inodes_[rotten_inode_];
-  rotten_offset_ = dice_.below(n.settled);
-  rotten_bit_ = static_cast<char>(1 << dice_.below(8));
+  rotten_offset_ = own.below(n.settled);
+  rotten_bit_ = static_cast<char>(1 << own.below(8));
   n.bytes[rotten_offset_] = static_cast<char>(n.bytes[rotten_offset_] ^ rotten_bit_);
   return true;
 }
@@ -358,7 +390,7 @@ CONFMAN_DECL void disk::copy_durable_to(disk& other) const {
   other.changes_ = changes_;
   other.directories_ = directories_;
   other.powered_ = powered_;
-  other.power_off(survival::none);
+  other.power_off(survival::none, 0);
 }
 
 CONFMAN_DECL void disk::wipe() {
@@ -367,7 +399,7 @@ CONFMAN_DECL void disk::wipe() {
   durable_names_.clear();
   changes_.clear();
   directories_.clear();
-  error_armed_ = false;
+  stop_failing();
   rotten_inode_ = 0;
 }
 

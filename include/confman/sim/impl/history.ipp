@@ -56,16 +56,13 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   const std::uint64_t index = e.index.value();
   const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
-    const auto id = static_cast<call_id>(command->timestamp / 1000);
+    const call_id id = call_of(command->timestamp);
     sessions_.advance(*command);
     if (command->kind == command_kind::session_open) sessions_.open(index, command->time_to_live_ms);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
-    if (command->session != 0 && replay_session(*command, c, done, result)) {
-      done.changes = changes_;
-      return applied_.push_back(done);
-    }
+    if (command->session != 0 && replay_session(*command, c, done, result)) return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
@@ -84,28 +81,7 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
   }
-  done.changes = changes_;
   applied_.push_back(done);
-}
-
-CONFMAN_DECL void history::on_watched(node_id node, std::uint64_t after, const change_batch& batch) const {
-  const auto fail = [&](const std::string& what) {
-    trace_.fail(invariant::complete_watches, "a watch on node " + std::to_string(node.value()) + " after " +
-                                                 std::to_string(after) + ": " + what);
-  };
-  std::uint64_t last = after;
-  for (const confman::change& c : batch.changes) {
-    if (c.revision() <= last || c.revision() > batch.through)
-      fail("change " + std::to_string(c.revision()) + " comes after " + std::to_string(last) +
-           " in what reaches " + std::to_string(batch.through));
-    last = c.revision();
-  }
-  if (batch.through < after || batch.through >= applied_.size())
-    fail("it has come to " + std::to_string(batch.through) + ", which nobody has applied");
-  const std::uint64_t expected = applied_[batch.through].changes - applied_[after].changes;
-  if (batch.changes.size() != expected)
-    fail("it got " + std::to_string(batch.changes.size()) + " changes up to " +
-         std::to_string(batch.through) + ", there are " + std::to_string(expected));
 }
 
 // What a command does to the model. Whether an upload is still there, the map says; all replicas must agree.
@@ -123,12 +99,13 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     done.code = errc::upload_expired;
   else if (command.kind == command_kind::compare_exchange && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
-  else if (command.kind != command_kind::erase)
-    key.push_back({index, true, done.by, done.previous == 0 ? index : key.back().created,
-                   done.previous == 0 ? 1 : key.back().writes + 1});
-  else if (done.previous != 0)
-    key.push_back({index, false, done.by, 0, 0});
-  changes_ += !key.empty() && key.back().index == index ? 1 : 0;
+  else if (command.kind != command_kind::erase || done.previous != 0) {
+    const bool exists = command.kind != command_kind::erase;
+    const bool anew = done.previous == 0;
+    changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
+    key.push_back(
+        {index, exists, done.by, anew ? index : key.back().created, anew ? 1 : key.back().writes + 1});
+  }
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone
@@ -147,6 +124,11 @@ CONFMAN_DECL bool history::replay_session(const command_view& command, call& c, 
     counts_.add(counted::sessions_expired);
     c.expired = done.at.index.value();
     done.code = errc::session_expired;
+    return true;
+  }
+  // It keeps too many answers already, as the map says.
+  if (result.code == errc::busy && c.applied == 0) {
+    done.code = errc::busy;
     return true;
   }
   if (c.expired != 0) fail("its session is there again");

@@ -88,38 +88,33 @@ CONFMAN_DECL bool world::is_member(const node& n) const {
   return committed ? committed->contains(n.id()) : n.id().value() <= shared_.plan.nodes;
 }
 
+// What the administrator does next, and when.
 CONFMAN_DECL void world::admin_turn() {
-  if (!troubled_) return;
-  shared_.time.schedule(dice_.skewed(1, 4 * shared_.plan.churn_interval), {event_kind::admin, 0, 0, 0});
+  admin_at_ = shared_.time.now() + dice_.skewed(1, 4 * shared_.plan.churn_interval);
   node* at = dice_.chance(850) ? leader() : nullptr;
-  if (!at || at->paused() || at->dead()) at = pick_running();
-  if (!at || dice_.chance(250)) return retire();
-  if (dice_.chance(250) && invite(at->core().members())) return;
-  change_call& call = new_change(*at);
+  if (!at || at->paused() || at->dead()) at = pick_running(dice_);
+  if (!at || dice_.chance(250)) return draw_retirement();
   const configuration& members = at->core().members();
+  if (dice_.chance(250) && draw_invitation(members)) return;
+  decision d = new_decision(decision_kind::change, *at);
   const auto kind = dice_.below(10);
   if (kind == 0) {
-    call.what = cluster_operation::action::snapshot;
+    d.kind = decision_kind::snapshot;
   } else if (kind <= 2) {
-    call.what = cluster_operation::action::transfer;
+    d.kind = decision_kind::transfer;
     if (!members.incoming.empty() && dice_.chance(700))
-      call.target = members.incoming[dice_.below(members.incoming.size())].id;
+      d.target = static_cast<std::uint8_t>(members.incoming[dice_.below(members.incoming.size())].id.value());
   } else {
-    call.what = cluster_operation::action::change_members;
-    const std::uint64_t changes = dice_.chance(600) ? 1 : dice_.between(2, 3);
-    for (std::uint64_t i = 0; i < changes; ++i) draw_change(members, call.changes);
+    draw_changes(members, d);
   }
-  // The product can't know which members are gone for good, so it carries out what leaves none to decide.
-  if (call.what == cluster_operation::action::change_members) {
-    result<configuration> next = change_one(members, call.changes);
-    if (!next) next = enter_joint(members, call.changes, true);
-    if (next && !can_decide(*next, [](const node&) { return true; })) return call.lose();
-  }
-  shared_.log.note(step::change, at->id(), kind,
-                   call.changes.empty() ? call.target.value() : call.changes.front().who.id.value(), call.id);
-  call.deadline = at->now() + dice_.between(2, 20) * shared_.plan.election_ticks;
-  at->submit(static_cast<cluster_operation&>(call));
-  after(*at);
+  d.count = dice_.between(2, 20) * shared_.plan.election_ticks;
+  perform(d);
+}
+
+CONFMAN_DECL void world::draw_changes(const configuration& members, decision& d) {
+  const std::uint64_t changes = dice_.chance(600) ? 1 : dice_.between(2, d.edits.size());
+  for (std::uint64_t i = 0; i < changes; ++i)
+    if (const std::optional<member_edit> e = draw_change(members)) d.edits[d.edit_count++] = *e;
 }
 
 CONFMAN_DECL world::change_call& world::new_change(node& at) {
@@ -134,97 +129,78 @@ CONFMAN_DECL world::change_call& world::new_change(node& at) {
 }
 
 // One of the changes that an administrator may ask for, sensible or not.
-CONFMAN_DECL void world::draw_change(const configuration& members, std::vector<member_change>& changes) {
-  using action = member_change::action;
-  member_change c;
+CONFMAN_DECL std::optional<member_edit> world::draw_change(const configuration& members) {
+  using action = member_edit::action;
+  member_edit e;
   const auto among = [&](const std::vector<member>& list) {
-    return list.empty() ? member{} : list[dice_.below(list.size())];
+    e.node =
+        list.empty() ? std::uint8_t{0} : static_cast<std::uint8_t>(list[dice_.below(list.size())].id.value());
   };
   switch (dice_.below(6)) {
-    case 0: {  // a dead member goes first, then any
-      c.what = action::remove;
-      c.who = among(members.incoming);
+    case 0:  // a dead member goes first, then any
+      e.what = action::remove;
+      among(members.incoming);
       for (const auto* list : {&members.incoming, &members.learners})
         for (const member& m : *list)
-          if (m.incarnation && nodes_[m.id.value() - 1]->incarnation() != m.incarnation) c.who = m;
+          if (m.incarnation && nodes_[m.id.value() - 1]->incarnation() != m.incarnation)
+            e.node = static_cast<std::uint8_t>(m.id.value());
       break;
-    }
     case 1:
-      c.what = action::remove;
-      c.who = dice_.chance(300) ? among(members.learners) : among(members.incoming);
+      e.what = action::remove;
+      among(dice_.chance(300) ? members.learners : members.incoming);
       break;
     case 2:
-      c.what = action::add_voter;
-      c.who = among(members.learners);
+      among(members.learners);
       break;
     case 3:
-      if (members.incoming.size() <= 2) return;
-      c.what = action::add_learner;
-      c.who = among(members.incoming);
+      if (members.incoming.size() <= 2) return std::nullopt;
+      e.what = action::learner;
+      among(members.incoming);
       break;
     case 4:
-      c.what = action::update;
-      c.who = among(members.incoming);
-      c.who.priority = static_cast<std::uint8_t>(dice_.below(4));
+      e.what = action::priority;
+      among(members.incoming);
+      e.priority = static_cast<std::uint8_t>(dice_.below(4));
       break;
     default: {
-      node& n = *nodes_[dice_.below(nodes_.size())];
-      if (members.contains(n.id()) || !in_use_[n.id().value()]) return;
-      c.what = dice_.coin() ? action::add_voter : action::add_learner;
-      c.who.id = n.id();
-      if (dice_.coin()) c.who.incarnation = n.incarnation();
+      const node& n = *nodes_[dice_.below(nodes_.size())];
+      if (members.contains(n.id()) || !in_use_[n.id().value()]) return std::nullopt;
+      e.what = dice_.coin() ? action::voter : action::learner;
+      e.node = static_cast<std::uint8_t>(n.id().value());
+      e.bound = dice_.coin();
       break;
     }
   }
-  if (!c.who.id) return;
-  if (c.what == action::remove && members.incoming.size() <= 2 && !dice_.chance(50)) return;
-  if (c.what == action::remove && members.contains(c.who.id)) removed_[c.who.id.value()] = true;
-  changes.push_back(std::move(c));
+  if (e.node == 0) return std::nullopt;
+  if (e.what == action::remove && members.incoming.size() <= 2 && !dice_.chance(50)) return std::nullopt;
+  return e;
 }
 
-// A node that isn't in use is started and asks some members to let it join.
-CONFMAN_DECL bool world::invite(const configuration& members) {
+CONFMAN_DECL bool world::draw_invitation(const configuration& members) {
   const std::vector<node_id> ids = members.ids();
   if (ids.empty()) return false;
   for (const auto& n : nodes_) {
     if (in_use_[n->id().value()]) continue;
-    std::vector<node_id> contacts;
+    decision d = new_decision(decision_kind::invite, *n);
     for (const node_id id : ids)
-      if (id != n->id() && (contacts.empty() || dice_.coin())) contacts.push_back(id);
-    if (contacts.empty()) continue;
-    n->join(contacts, dice_.chance(200), static_cast<std::uint8_t>(dice_.chance(700) ? 1 : dice_.below(4)));
-    in_use_[n->id().value()] = true;
-    removed_[n->id().value()] = false;
-    shared_.counts.add(counted::joins);
-    restart(*n);
+      if (id != n->id() && (d.nodes == 0 || dice_.coin()))
+        d.nodes = static_cast<node_set>(d.nodes | 1u << id.value());
+    if (d.nodes == 0) continue;
+    d.learner = dice_.chance(200);
+    d.priority = static_cast<std::uint8_t>(dice_.chance(700) ? 1 : dice_.below(4));
+    perform(d);
     return true;
   }
   return false;
 }
 
-// Who was removed is taken down some time, and its id comes back with an empty directory.
-CONFMAN_DECL void world::retire() {
+CONFMAN_DECL void world::draw_retirement() {
   for (const auto& n : nodes_) {
-    const std::size_t id = n->id().value();
-    if (!in_use_[id] || !removed_[id] || !shared_.judge.committed_members() || is_member(*n) || !may_wipe(*n))
-      continue;
-    if (n->up()) {
-      lose_calls(*n);
-      n->crash(draw_survival());
-    }
-    n->wipe(true);
-    in_use_[id] = false;
-    shared_.counts.add(counted::retirements);
-    return;
+    if (!may_retire(*n)) continue;
+    decision d = new_decision(decision_kind::retire, *n);
+    d.survive = draw_survival();
+    return perform(d);
   }
-}
-
-// Somebody replaces a member's disk and starts it as if nothing had happened.
-CONFMAN_DECL void world::lose_disk(node& n) {
-  if (!troubled_ || (shared_.plan.faults & fault::wipe) == 0 || !dice_.chance(150)) return;
-  if (n.platter().rotten() || !may_wipe(n)) return;
-  n.wipe(n.id().value() > shared_.plan.nodes || n.joined());
-  shared_.counts.add(counted::wiped_disks);
 }
 
 }  // namespace confman::sim

@@ -18,9 +18,17 @@ CONFMAN_DECL node::node(environment& world, node_id id)
       id_(id),
       dice_(dice(world.plan.seed).fork(100 + id.value())),
       disk_(dice(world.plan.seed).fork(200 + id.value()).next(), fuse_),
-      tick_length_(world.plan.tick) {
+      tick_length_(world.plan.tick),
+      settings_dice_(dice(world.plan.seed).fork(400 + id.value())),
+      slow_(settings_dice_.chance(world.plan.slow_nodes)) {
+  choose_settings();
   const unsigned drift = world.plan.drift;
   tick_length_ = world.plan.tick * (1000 - drift + dice_.below(2 * drift + 1)) / 1000;
+}
+
+CONFMAN_DECL void node::choose_settings() {
+  settings_ = draw_settings(world_.plan, settings_dice_);
+  if (slow_) settings_ = slowed(settings_);
 }
 
 CONFMAN_DECL log_options node::options_of_log() const {
@@ -29,14 +37,14 @@ CONFMAN_DECL log_options node::options_of_log() const {
   o.node = id_;
   o.group = group_id(1);
   o.fresh_incarnation = incarnation();
-  o.segment_bytes = world_.plan.segment_bytes;
-  o.recycled_segments = world_.plan.recycled_segments;
-  o.prepare_ahead = world_.plan.prepare_ahead;
+  o.segment_bytes = settings_.segment_bytes;
+  o.recycled_segments = settings_.recycled_segments;
+  o.prepare_ahead = settings_.prepare_ahead;
   return o;
 }
 
 CONFMAN_DECL group_options node::options_of_group(const recovered_log& found) const {
-  const scenario& plan = world_.plan;
+  const scenario& plan = settings_;
   group_options o;
   o.raft.cluster = detail::simulated_cluster;
   o.raft.group = group_id(1);
@@ -76,14 +84,14 @@ CONFMAN_DECL snapshot_options node::options_of_snapshots() const {
   snapshot_options o;
   o.cluster = detail::simulated_cluster;
   o.group = group_id(1);
-  o.sync_bytes = world_.plan.snapshot_sync_bytes;
+  o.sync_bytes = settings_.snapshot_sync_bytes;
   return o;
 }
 
 CONFMAN_DECL configuration node::bootstrap() const {
   configuration members;
   if (joins_) return members;
-  for (unsigned i = 1; i <= world_.plan.nodes; ++i) members.incoming.push_back({node_id(i), {}});
+  for (unsigned i = 1; i <= settings_.nodes; ++i) members.incoming.push_back({node_id(i), {}});
   return members;
 }
 
@@ -91,6 +99,8 @@ CONFMAN_DECL bool node::start() {
   ++run_;
   world_.log.note(step::start, id_, run_);
   errors_before_ = disk_.counted().errors;
+  // Now and then it comes back with other settings.
+  if (settings_.mixed && settings_dice_.chance(250)) choose_settings();
   recovered_log found;
   result<log<disk>> opened = log<disk>::open(disk_, detail::data_directory, options_of_log(), found);
   if (fuse_.blown()) return false;
@@ -102,12 +112,11 @@ CONFMAN_DECL bool node::start() {
                         " can't open its log after a loss of power: " + opened.error().what);
   }
   log_.emplace(std::move(*opened));
-  map_.emplace(history_limits{});
+  map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes});
   std::optional<snapshot_file> newest;
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
   published_ = log_index{};
-  watch_ = watch_id{};
   const group_options options = options_of_group(found);
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
@@ -156,9 +165,10 @@ CONFMAN_DECL void node::wipe(bool joins) {
 CONFMAN_DECL void node::stop() {
   world_.log.note(step::stopped, id_);
   group_->stop();
+  map_->watches().close();
 }
 
-CONFMAN_DECL void node::crash(survival mode) {
+CONFMAN_DECL void node::crash(survival mode, std::uint64_t seed) {
   world_.log.note(step::crash, id_, static_cast<std::uint64_t>(mode));
   group_.reset();
   fetches_.clear();
@@ -166,11 +176,11 @@ CONFMAN_DECL void node::crash(survival mode) {
   worker_.reset();
   map_.reset();
   log_.reset();
-  disk_.power_off(mode);
+  disk_.power_off(mode, seed);
   fuse_.reset();
   ++run_;  // what was scheduled for the old process is void
   paused_ = failed_ = pump_scheduled_ = maintenance_scheduled_ = writing_now_ = false;
-  stalled_until_ = 0;
+  stalled_until_ = frozen_ticks_ = 0;
   backlog_.clear();
   writing_ = {};
   write_failure_ = {};
@@ -182,6 +192,10 @@ CONFMAN_DECL void node::schedule(event_kind kind, micros delay) {
 
 CONFMAN_DECL void node::tick() {
   schedule(event_kind::tick, tick_length_);
+  if (frozen_ticks_ != 0) {
+    --frozen_ticks_;
+    return;
+  }
   group_->tick();
   after_input();
 }
@@ -201,10 +215,12 @@ CONFMAN_DECL void node::receive(message&& m) {
   const node_id from = m.from;
   const std::size_t type = m.body.index();
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
+  if (const auto* piece = std::get_if<snapshot_piece>(&m.body); piece && piece->at.index <= core().commit())
+    world_.counts.add(counted::late_pieces);
   const std::error_code error = group_->receive(std::move(m));
   // Who was removed or has lost its disk isn't listened to.
   const bool stranger = (error == errc::unknown_peer || error == errc::wrong_incarnation) &&
-                        (world_.plan.churn_interval != 0 || (world_.plan.faults & fault::wipe) != 0);
+                        (settings_.churn_interval != 0 || (settings_.faults & fault::wipe) != 0);
   if (stranger) world_.counts.add(counted::strangers);
   if (error && error != errc::busy && !stranger && !dead())
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " refuses a " +
@@ -233,10 +249,10 @@ CONFMAN_DECL void node::submit(cluster_operation& operation) {
 CONFMAN_DECL void node::after_input() {
   if (dead()) return;
   world_.judge.on_step(id_, core());
-  if (world_.plan.pump_delay == 0) return pump();
+  if (settings_.pump_delay == 0) return pump();
   if (pump_scheduled_) return;
   pump_scheduled_ = true;
-  schedule(event_kind::pump, world_.plan.pump_delay);
+  schedule(event_kind::pump, settings_.pump_delay);
 }
 
 CONFMAN_DECL void node::pump() {
@@ -260,25 +276,6 @@ CONFMAN_DECL void node::note_published() {
                                                          std::to_string(state.revision()) + " and applied " +
                                                          std::to_string(published_.value()));
   world_.judge.on_published(id_, published_, state.replica_hash());
-  take_watched();
-}
-
-// One watch per node gets all that its map publishes. Where the map was replaced, it must end, and a new one
-// begins.
-CONFMAN_DECL void node::take_watched() {
-  while (watch_) {
-    const change_batch batch = map_->watches().take(watch_);
-    world_.clients.on_watched(id_, watched_, batch);
-    watched_ = batch.through;
-    if (batch.error) {
-      map_->watches().remove(std::exchange(watch_, {}));
-      world_.counts.add(counted::watches_ended);
-    } else if (!batch.more) {
-      return;
-    }
-  }
-  watched_ = published_.value();
-  watch_ = *map_->watches().add("", watched_, {}, [] {});
 }
 
 // --- effects
@@ -300,13 +297,13 @@ CONFMAN_DECL void node::write(write_batch&& batch) {
   world_.judge.on_write(id_, batch, core());
   writing_ = std::move(batch);
   writing_now_ = true;
-  schedule(event_kind::append, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
+  schedule(event_kind::append, settings_.append_time + dice_.below(settings_.append_time + 1));
 }
 
 CONFMAN_DECL void node::fetch(const entry_fetch& what) {
   if (dead()) return;
   fetches_.push_back({what, {}});
-  schedule(event_kind::fetch, world_.plan.append_time + dice_.below(world_.plan.append_time + 1));
+  schedule(event_kind::fetch, settings_.append_time + dice_.below(settings_.append_time + 1));
 }
 
 CONFMAN_DECL void node::do_fetch() {
@@ -332,7 +329,7 @@ CONFMAN_DECL void node::take_snapshot(map_capture&& state, const snapshot_meta& 
   if (dead()) return;
   world_.log.note(step::snapshot_begun, id_, meta.at.index.value());
   world_.judge.on_captured(id_, meta, state.replica_hash());
-  if (dice_.chance(world_.plan.round_trips)) check_round_trip(state);
+  if (dice_.chance(settings_.round_trips)) check_round_trip(state);
   add_job(take_job{std::move(state), meta, {}});
 }
 
@@ -340,7 +337,7 @@ CONFMAN_DECL void node::add_job(job&& what) {
   if (dead()) return;
   jobs_.push_back(std::move(what));
   if (jobs_.size() == 1)
-    schedule(event_kind::work, world_.plan.append_time + dice_.below(world_.plan.sync_time + 1));
+    schedule(event_kind::work, settings_.append_time + dice_.below(settings_.sync_time + 1));
 }
 
 // Save, load, save: the same bytes, and the same state.
@@ -397,13 +394,13 @@ CONFMAN_DECL void node::do_job() {
       if (dice_.chance(200)) check_shadow();
     }
   }
-  schedule(event_kind::worked, dice_.below(world_.plan.append_time + 1));
+  schedule(event_kind::worked, dice_.below(settings_.append_time + 1));
 }
 
 CONFMAN_DECL void node::finish_job() {
   job done = std::move(jobs_.front());
   jobs_.pop_front();
-  if (!jobs_.empty()) schedule(event_kind::work, world_.plan.append_time);
+  if (!jobs_.empty()) schedule(event_kind::work, settings_.append_time);
   if (auto* take = std::get_if<take_job>(&done)) {
     const std::error_code code = *take->outcome ? std::error_code() : take->outcome->error().code;
     world_.log.note(step::snapshot_taken, id_, take->meta.at.index.value(),
@@ -419,9 +416,19 @@ CONFMAN_DECL void node::finish_job() {
                     outcome ? outcome->written.next : 0,
                     outcome ? 0 : static_cast<std::uint64_t>(outcome.error().code.value()));
     world_.counts.add(counted::snapshot_pieces);
+    if (outcome && outcome->loaded) note_arrived(outcome->loaded->meta.at);
     group_->snapshot_received(receive.piece.from, std::move(*receive.outcome));
   }
   after_input();
+}
+
+// What installing it must get right: it may come too late, or find another history at its place.
+CONFMAN_DECL void node::note_arrived(version snapshot) {
+  const log_view& log = core().log();
+  if (snapshot.index <= core().commit())
+    world_.counts.add(counted::late_snapshots);
+  else if (snapshot.index <= log.last_index() && log.term_at(snapshot.index) != snapshot.term)
+    world_.counts.add(counted::conflicting_snapshots);
 }
 
 CONFMAN_DECL void node::on_applied(const entry& e, const apply_result& result) {
@@ -446,7 +453,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
   if (world_.time.now() < stalled_until_) {
     // Looked at again now and then, so that a stall can be ended early.
     const micros left = stalled_until_ - world_.time.now();
-    return schedule(kind, std::min(left, world_.plan.tick * world_.plan.election_ticks / 4 + 1));
+    return schedule(kind, std::min(left, settings_.tick * settings_.election_ticks / 4 + 1));
   }
   const std::size_t segments = log_->segment_count();
   switch (kind) {
@@ -454,7 +461,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
       world_.judge.on_append(id_, writing_);
       if (const failure f = log_->append(writing_)) return disk_failed(f);
       world_.log.note(step::appended, id_, log_->last_index().value());
-      schedule(event_kind::sync, world_.plan.sync_time / 2 + dice_.below(world_.plan.sync_time + 1));
+      schedule(event_kind::sync, settings_.sync_time / 2 + dice_.below(settings_.sync_time + 1));
       break;
     }
     case event_kind::sync: {
@@ -467,7 +474,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
     case event_kind::persisted: {
       writing_now_ = false;
       group_->persisted(writing_.seq, write_failure_);
-      if (world_.plan.maintain && !maintenance_scheduled_ && !dead()) {
+      if (settings_.maintain && !maintenance_scheduled_ && !dead()) {
         maintenance_scheduled_ = true;
         schedule(event_kind::maintain, 1000);
       }

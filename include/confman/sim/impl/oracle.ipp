@@ -222,7 +222,8 @@ CONFMAN_DECL bool oracle::has_held(const member& m, log_index index, chain_hash 
 }
 
 CONFMAN_DECL bool oracle::holds(const node_account& account, log_index index, chain_hash hash) const {
-  if (index <= account.snapshot && index <= committed()) return committed_hash(index) == hash;
+  // A snapshot that has arrived stands beside a log that it hasn't replaced yet.
+  if (index <= account.snapshot && index <= committed() && committed_hash(index) == hash) return true;
   return index.value() < account.log.size() && account.log[index.value()].hash == hash;
 }
 

@@ -35,6 +35,33 @@ inline void draw_network(scenario& s, dice& d) {
   if (d.chance(400)) s.replay = static_cast<unsigned>(d.pick(2, 10, 50));
 }
 
+inline void draw_links(scenario& s, dice& d) {
+  if (d.chance(500)) s.flips = d.pick<unsigned>(1, 5, 20);
+  if (d.chance(500)) s.cut_frames = d.pick<unsigned>(1, 5, 20);
+  if (d.chance(300)) s.storms = d.pick<unsigned>(1, 5);
+  if (d.chance(300)) s.spikes = d.pick<unsigned>(1, 5);
+}
+
+inline void draw_differences(scenario& s, dice& d) {
+  s.mixed = d.chance(250);
+  if (d.chance(300)) s.slow_nodes = 300;
+  if (d.chance(500)) s.skew_ms = d.pick<std::uint64_t>(100, 100'000, 100'000'000, 1'000'000'000'000);
+}
+
+// Leaders that are cut off with many writes, while the others snapshot whatever they commit: who comes back
+// with a suffix of its own is sent a snapshot at an index in it.
+inline void draw_divergence(scenario& s, dice& d) {
+  if (!d.chance(80)) return;
+  s.faults |= fault::leader_cut;
+  s.snapshot_entries = d.between(1, 5);
+  s.tail_entries = 0;
+  s.burst = 16;
+  s.reads = 100;
+  s.think_time = 20'000 * s.clients;
+  s.max_uncommitted_entries = 1 << 16;
+  s.mixed = false;
+}
+
 inline void draw_disks(scenario& s, dice& d) {
   s.append_time = d.pick<micros>(10, 50, 500);
   s.sync_time = d.pick<micros>(100, 500, 3000, 20'000);
@@ -81,6 +108,16 @@ inline void draw_clients(scenario& s, dice& d) {
   s.cancellations = static_cast<unsigned>(d.pick(0, 20, 100));
 }
 
+inline void draw_watchers(scenario& s, dice& d) {
+  s.watchers = static_cast<unsigned>(d.pick(0, 1, 2, 4));
+  s.watch_interval = s.election_timeout() * d.pick<micros>(1, 4, 10);
+  s.watch_delay = s.election_timeout() * d.pick<micros>(1, 10, 100) / 10;
+  s.watch_buffer_changes = d.pick<std::size_t>(1, 2, 8, 4096);
+  if (d.chance(200)) s.watch_buffer_bytes = d.pick<std::size_t>(1, 1000);
+  s.watch_history_changes = d.pick<std::size_t>(0, 1, 10, 8192);
+  if (d.chance(200)) s.watch_history_bytes = d.pick<std::size_t>(1, 1000);
+}
+
 }  // namespace detail
 
 CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
@@ -102,63 +139,18 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   s.safety = timeout * d.between(20, 100);
   detail::draw_snapshots(s, d);
   detail::draw_members(s, d);
+  detail::draw_watchers(s, d);
+  detail::draw_links(s, d);
+  detail::draw_differences(s, d);
+  detail::draw_divergence(s, d);
   return s;
 }
 
 CONFMAN_DECL std::string scenario::describe() const {
   std::string text;
-  const auto add = [&text](const char* name, std::uint64_t value) {
+  for_each_field(*this, [&text](const char* name, const auto& value) {
     text += (text.empty() ? "" : " ") + std::string(name) + "=" + std::to_string(value);
-  };
-  add("seed", seed);
-  add("nodes", nodes);
-  add("heartbeat_ticks", heartbeat_ticks);
-  add("election_ticks", election_ticks);
-  add("drift", drift);
-  add("pump_delay", pump_delay);
-  add("max_append_entries", max_append_entries);
-  add("max_append_bytes", max_append_bytes);
-  add("max_window_appends", max_window_appends);
-  add("max_apply_entries", max_apply_entries);
-  add("max_uncommitted_entries", max_uncommitted_entries);
-  add("latency", latency);
-  add("jitter", jitter);
-  add("in_order", in_order);
-  add("encode", encode);
-  add("loss", loss);
-  add("duplication", duplication);
-  add("replay", replay);
-  add("append_time", append_time);
-  add("sync_time", sync_time);
-  add("segment_bytes", segment_bytes);
-  add("recycled_segments", recycled_segments);
-  add("prepare_ahead", prepare_ahead);
-  add("maintain", maintain);
-  add("snapshot_entries", snapshot_entries);
-  add("tail_entries", tail_entries);
-  add("cached_bytes", cached_bytes);
-  add("piece_bytes", piece_bytes);
-  add("piece_window", piece_window);
-  add("transfer_bytes_per_tick", transfer_bytes_per_tick);
-  add("snapshot_sync_bytes", snapshot_sync_bytes);
-  add("spares", spares);
-  add("churn_interval", churn_interval);
-  add("promotion_lag", promotion_lag);
-  add("priority_check_ticks", priority_check_ticks);
-  add("clients", clients);
-  add("keys", keys);
-  add("think_time", think_time);
-  add("burst", burst);
-  add("max_value_bytes", max_value_bytes);
-  add("reads", reads);
-  add("sessions", sessions);
-  add("uploads", uploads);
-  add("session_ttl_ms", session_ttl_ms);
-  add("cancellations", cancellations);
-  add("faults", faults);
-  add("fault_interval", fault_interval);
-  add("down_time", down_time);
-  add("safety", safety);
+  });
   return text;
 }
 

@@ -22,7 +22,7 @@ inline constexpr step_words words_of_step[] = {
     {"recovered", "term", "vote", "last"},
     {"crash", "survival", nullptr, nullptr},
     {"stop", nullptr, nullptr, nullptr},
-    {"clock jumps", "ticks", nullptr, nullptr},
+    {"clock jumps", "ticks", "or_frozen_for", nullptr},
     {"disk rots", nullptr, nullptr, nullptr},
     {"pause", "until_us", nullptr, nullptr},
     {"resume", nullptr, nullptr, nullptr},
@@ -56,6 +56,8 @@ inline constexpr step_words words_of_step[] = {
     {"event", "error", nullptr, nullptr},
     {"disk wiped", "bound", nullptr, nullptr},
     {"refused", "by", nullptr, nullptr},
+    {"watch begins", "watcher", "after", "error"},
+    {"watch gives", "watcher", "through", "count_and_error"},
 };
 
 inline constexpr const char* names_of_messages[] = {

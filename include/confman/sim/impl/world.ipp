@@ -2,20 +2,53 @@
 
 #include <algorithm>
 
-#include "confman/sim/impl/members.ipp"
+#include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/world.hpp"
 
 namespace confman::sim {
 
-CONFMAN_DECL world::world(const scenario& plan, bool echo)
-    : shared_(plan, echo),
+namespace detail {
+
+// A script may have decisions that its scenario wouldn't draw: nodes that are strangers to others are to be
+// expected then, too.
+inline scenario with_strangers(scenario plan, const std::vector<decision>& decisions) {
+  const bool some = std::any_of(decisions.begin(), decisions.end(), [](const decision& d) {
+    return d.kind == decision_kind::wipe || d.kind == decision_kind::change ||
+           d.kind == decision_kind::invite || d.kind == decision_kind::retire;
+  });
+  if (some) plan.faults |= fault::wipe;
+  return plan;
+}
+
+}  // namespace detail
+
+CONFMAN_DECL world::world(const scenario& plan, bool echo) : world(plan, {}, false, echo) {}
+
+CONFMAN_DECL world::world(const scenario& plan, std::vector<decision> decisions, bool echo)
+    : world(plan, std::move(decisions), true, echo) {}
+
+CONFMAN_DECL world::world(const scenario& plan, std::vector<decision>&& decisions, bool replays, bool echo)
+    : shared_(detail::with_strangers(plan, decisions), echo),
       dice_(dice(plan.seed).fork(1)),
       clients_(plan.clients),
+      replays_(replays),
+      script_(std::move(decisions)),
       led_(plan.nodes + plan.spares + 1),
+      armed_(plan.nodes + plan.spares + 1),
+      pause_seeds_(plan.nodes + plan.spares + 1),
+      fell_(plan.nodes + plan.spares + 1),
       in_use_(plan.nodes + plan.spares + 1),
       removed_(plan.nodes + plan.spares + 1) {
+  const dice all = dice(plan.seed).fork(3);
+  for (std::size_t i = 0; i < clients_.size(); ++i) clients_[i].own = dice(all).fork(i);
   for (unsigned i = 1; i <= plan.nodes + plan.spares; ++i)
     nodes_.push_back(std::make_unique<node>(shared_, node_id(i)));
+  const auto is_quorum = [](const decision& d) { return d.kind == decision_kind::quorum; };
+  const auto quorum = std::find_if(script_.begin(), script_.end(), is_quorum);
+  if (quorum != script_.end()) quorum_script_ = *quorum;
+  std::erase_if(script_, is_quorum);
+  std::stable_sort(script_.begin(), script_.end(),
+                   [](const decision& a, const decision& b) { return a.at < b.at; });
 }
 
 // The groups still know calls that wait, so they go first.
@@ -26,16 +59,16 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  for (const auto& n : nodes_) shared_.counts.add(counted::slow_nodes, n->slow() ? 1 : 0);
   for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
   for (std::uint32_t i = 0; i < plan.clients; ++i)
-    shared_.time.schedule(dice_.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
-  if (plan.faults != 0)
-    shared_.time.schedule(dice_.below(2 * plan.election_timeout()), {event_kind::trouble, 0, 0, 0});
+    shared_.time.schedule(clients_[i].own.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
+  watchers_.start();
+  if (plan.faults != 0) trouble_at_ = dice_.below(2 * plan.election_timeout());
   if (plan.churn_interval != 0)
-    shared_.time.schedule(dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout(),
-                          {event_kind::admin, 0, 0, 0});
+    admin_at_ = dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout();
   run_until(plan.safety, [] { return false; });
   check_liveness();
   check_stability();
@@ -46,6 +79,8 @@ CONFMAN_DECL outcome world::run() {
     shared_.counts.add(counted::sectors_torn, d.sectors_torn);
     shared_.counts.add(counted::names_lost, d.names_lost);
     shared_.counts.add(counted::disk_errors, d.errors);
+    shared_.counts.add(counted::lasting_errors, d.lasting);
+    shared_.counts.add(counted::full_disks, d.no_space);
   }
   shared_.counts.add(counted::events, shared_.time.taken());
   shared_.counts.add(counted::virtual_ms, shared_.time.now() / 1000);
@@ -58,7 +93,18 @@ template <class Done>
 bool world::run_until(micros end, Done&& done) {
   // A world that does this much in its time is one that goes round in circles.
   constexpr std::uint64_t limit = 20'000'000;
-  while (!shared_.time.empty() && shared_.time.next_at() <= end) {
+  for (;;) {
+    const micros next = shared_.time.empty() ? never : shared_.time.next_at();
+    // A decision comes before all events of its microsecond. Then a run that carries out a list of them has
+    // the same order as the one that they were drawn in, whose queue of events doesn't know of them either.
+    const micros decision_at = next_decision();
+    if (decision_at <= next && decision_at <= end) {
+      shared_.time.wait_until(decision_at);
+      shared_.log.at(shared_.time.now());
+      decide();
+      continue;
+    }
+    if (next > end || next == never) break;
     const event e = shared_.time.take();
     shared_.log.at(shared_.time.now());
     dispatch(e);
@@ -66,6 +112,7 @@ bool world::run_until(micros end, Done&& done) {
     if (shared_.time.taken() > limit) shared_.log.fail(invariant::liveness, "millions of events and no end");
   }
   shared_.time.wait_until(end);
+  shared_.log.at(end);
   return false;
 }
 
@@ -73,12 +120,10 @@ CONFMAN_DECL void world::dispatch(const event& e) {
   switch (e.kind) {
     case event_kind::client:
       return client_turn(e.slot);
-    case event_kind::admin:
-      return admin_turn();
-    case event_kind::trouble:
-      return trouble();
+    case event_kind::watcher:
+      return watchers_.turn(e.slot);
     case event_kind::heal:
-      if (troubled_) heal_network();
+      if (troubled_ && e.slot == partitions_) heal_network();
       return;
     default:
       break;
@@ -104,12 +149,15 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       return n.tick();
     case event_kind::pump:
       return n.pump();
+    case event_kind::watched:
+      return watchers_.look(e.slot);
     case event_kind::deliver: {
-      result<message> m = shared_.net.take(e.slot);
-      if (!m) shared_.log.fail(invariant::harness, "the codec can't read what it wrote: " + m.error().what);
+      std::optional<result<message>> m = shared_.net.take(e.slot);
+      if (!m) return;
+      if (!*m) shared_.log.fail(invariant::harness, "the codec and a message: " + m->error().what);
       const node_id from(e.run);
       if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
-      return n.receive(std::move(*m));
+      return n.receive(std::move(**m));
     }
     default:
       return n.disk_event(e.kind);
@@ -126,7 +174,7 @@ CONFMAN_DECL void world::after(node& n) {
   if (!n.leads() || led_[n.id().value()] == n.core().term()) return;
   led_[n.id().value()] = n.core().term();
   shared_.net.haunt(n.id());
-  if (troubled_ && (shared_.plan.faults & fault::leader_crash) != 0 && dice_.chance(400)) cut_power(n, 0, 40);
+  if (troubled_ && !replays_) react_to_election(n);
 }
 
 // --- the end
@@ -140,6 +188,8 @@ CONFMAN_DECL void world::heal(node& n) {
   n.fuse().disarm();
   n.platter().stop_failing();
   n.stall_until(0);
+  armed_[n.id().value()].reset();
+  n.freeze_clock(0);
   if (!n.up()) n.platter().restore();
   resume(n);
   restart(n);
@@ -175,11 +225,10 @@ CONFMAN_DECL std::string world::describe_nodes() const {
 }
 
 // Half of the worlds heal everything; the others leave a minority broken, which must not matter.
-CONFMAN_DECL void world::heal_quorum() {
-  troubled_ = false;
-  shared_.log.note(step::phase, node_id{}, 2);
-  shared_.net.calm();
-  heal_network();
+CONFMAN_DECL decision world::draw_quorum() {
+  decision d;
+  d.at = shared_.time.now();
+  d.kind = decision_kind::quorum;
   std::vector<node_id> ids;
   for (const auto& n : nodes_)
     if (in_use_[n->id().value()]) ids.push_back(n->id());
@@ -191,15 +240,46 @@ CONFMAN_DECL void world::heal_quorum() {
     for (healed = 0; healed < ids.size() && !sufficient(in); ++healed) in[ids[healed].value()] = true;
     healed = dice_.between(healed, ids.size());
   }
-  quorum_.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(healed));
-  for (std::size_t i = healed; i < ids.size(); ++i) {
-    // Who can be heard could still become a voter, and then the healed ones would no longer be enough.
-    const auto how = votes_somewhere(ids[i]) ? dice_.below(3) : 0;
-    for (const node_id other : ids) {
-      if (how != 1) shared_.net.cut(ids[i], other);  // it isn't heard
-      if (how != 2) shared_.net.cut(other, ids[i]);  // it hears nothing
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    const auto how = dice_.below(3);
+    node_set& set = i < healed ? d.nodes : how == 1 ? d.deaf : d.mute;
+    if (i < healed || how != 0) set = static_cast<node_set>(set | 1u << ids[i].value());
+  }
+  return d;
+}
+
+CONFMAN_DECL void world::heal_quorum() {
+  troubled_ = false;
+  shared_.log.note(step::phase, node_id{}, 2);
+  shared_.net.calm();
+  heal_network();
+  decision d;
+  d.nodes = static_cast<node_set>(~0u);
+  if (quorum_script_) d = *quorum_script_;
+  if (!replays_) d = draw_quorum();
+  if (!replays_ || quorum_script_) decisions_.push_back(d);
+  heal_these(d);
+}
+
+// All of them, if those in the decision couldn't go on.
+CONFMAN_DECL void world::heal_these(const decision& d) {
+  std::vector<bool> healed(nodes_.size() + 1);
+  for (std::size_t i = 1; i <= nodes_.size(); ++i) healed[i] = in_use_[i] && (d.nodes >> i & 1) != 0;
+  if (!sufficient(healed)) healed = in_use_;
+  for (std::size_t i = 1; i <= nodes_.size(); ++i) {
+    if (!in_use_[i]) continue;
+    const node_id id(i);
+    if (healed[i]) {
+      quorum_.push_back(id);
+      continue;
     }
-    nodes_[ids[i].value() - 1]->fuse().disarm();
+    // Who can be heard could still become a voter, and then the healed ones would no longer be enough.
+    const bool votes = votes_somewhere(id);
+    for (const auto& other : nodes_) {
+      if (!votes || (d.deaf >> i & 1) == 0) shared_.net.cut(id, other->id());  // it isn't heard
+      if (!votes || (d.mute >> i & 1) == 0) shared_.net.cut(other->id(), id);  // it hears nothing
+    }
+    nodes_[i - 1]->fuse().disarm();
   }
   for (const node_id id : quorum_) heal(*nodes_[id.value() - 1]);
 }
@@ -232,12 +312,13 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
 
 CONFMAN_DECL void world::check_liveness() {
   heal_quorum();
+  dice own = dice(shared_.plan.seed).fork(4);
   const micros begin = shared_.time.now();
   const micros timeout = shared_.plan.election_timeout();
   // With a narrow window a follower far behind needs a round trip per entry before it can help to commit, and
   // more clients than that have no right to be served.
-  const std::size_t per_append = shared_.plan.max_append_bytes < 2000 ? 1 : shared_.plan.max_append_entries;
-  const bool narrow = per_append * shared_.plan.max_window_appends < 64;
+  const bool narrow =
+      std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return is_narrow(n->settings()); });
   const micros patience = (narrow ? 200 : 20) * timeout;
   if (narrow) clients_active_ = false;
   const auto leads = [this] {
@@ -252,7 +333,7 @@ CONFMAN_DECL void world::check_liveness() {
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
   while (!served() && shared_.time.now() < begin + patience) {
-    node& at = *nodes_[quorum_[dice_.below(quorum_.size())].value() - 1];
+    node& at = *nodes_[quorum_[own.below(quorum_.size())].value() - 1];
     if (at.up() && !at.dead()) {
       issue_write(0, at, call_kind::put, 0);
       after(at);
@@ -302,7 +383,10 @@ CONFMAN_DECL void world::check_stability() {
   if (removed && now == before && now->core().term() == term && leads_removed(*now))
     shared_.log.fail(invariant::liveness, "node " + std::to_string(now->id().value()) +
                                               " leads on, although its removal is committed");
-  if (shared_.plan.priority_check_ticks != 0 && now) return;  // it may hand over
+  // With priorities it may hand over, even just now.
+  if (shared_.plan.priority_check_ticks != 0 &&
+      (now || run_until(shared_.time.now() + 2 * timeout, [this] { return leader() != nullptr; })))
+    return;
   if (!before || now != before || now->core().term() != term)
     shared_.log.fail(invariant::liveness,
                      "a healed quorum of " + std::to_string(quorum_.size()) + " of " +
@@ -359,6 +443,7 @@ CONFMAN_DECL void world::converge() {
   for (const auto& n : nodes_)
     if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
+  watchers_.finish();
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 

@@ -1,0 +1,92 @@
+// Shrinking, tried on failures that are none of the product's.
+#include "shrink.hpp"
+
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+
+using namespace confman::sim;
+
+namespace {
+
+bool has(const world& w, decision_kind kind) {
+  return std::any_of(w.decisions().begin(), w.decisions().end(),
+                     [kind](const decision& d) { return d.kind == kind; });
+}
+
+// A seed with many decisions of which two kinds are needed.
+scenario busy_scenario() {
+  scenario plan;
+  plan.seed = 12;
+  plan.nodes = 5;
+  plan.loss = 20;
+  plan.faults = fault::crash | fault::pause | fault::clock_jump | fault::partition | fault::stall;
+  return plan;
+}
+
+// Breaks when a pause and a jump of a clock were in one run.
+bool pause_and_jump(const world& w) {
+  return has(w, decision_kind::pause) && has(w, decision_kind::clock_jump);
+}
+
+}  // namespace
+
+TEST_SUITE("shrink") {
+  TEST_CASE("a broken invariant is left with the decisions that it needs, in the plain scenario") {
+    shrink::settings how;
+    how.run = [](world& w) {
+      w.run();
+      if (pause_and_jump(w)) w.log().fail(invariant::bounds, "artificial");
+    };
+    const shrink::outcome found = shrink::smallest(busy_scenario(), how);
+    CHECK(found.first.broken == static_cast<int>(invariant::bounds));
+    CHECK(found.first.decisions.size() > 20);
+    REQUIRE(found.reproduced);
+    CHECK(found.small.decisions.size() == 2);
+    CHECK(found.small.plan.loss == 0);
+    CHECK(found.small.plan.faults == 0);
+    CHECK(found.small.plan.clients == 1);
+    CHECK(found.last.broken == found.first.broken);
+  }
+
+  TEST_CASE("so is an abort, and an endless loop") {
+    shrink::settings how;
+    how.run = [](world& w) {
+      w.run();
+      if (pause_and_jump(w)) std::abort();
+    };
+    const shrink::outcome aborted = shrink::smallest(busy_scenario(), how);
+    CHECK(aborted.first.broken == shrink::verdict::signal + SIGABRT);
+    CHECK(aborted.small.decisions.size() == 2);
+
+    how.run_seconds = 1;
+    how.seconds = 8;
+    how.run = [](world& w) {
+      w.run();
+      for (volatile bool endless = pause_and_jump(w); endless;) {
+      }
+    };
+    const shrink::outcome endless = shrink::smallest(busy_scenario(), how);
+    CHECK(endless.first.broken == shrink::verdict::signal + SIGVTALRM);
+    CHECK(endless.small.decisions.size() < endless.first.decisions.size());
+  }
+
+  TEST_CASE("a failure of another kind isn't taken for it, and what passes isn't shrunk") {
+    shrink::settings how;
+    how.run = [](world& w) {
+      w.run();
+      const bool many = w.decisions().size() > 10;
+      if (pause_and_jump(w)) w.log().fail(many ? invariant::bounds : invariant::harness, "artificial");
+    };
+    const shrink::outcome found = shrink::smallest(busy_scenario(), how);
+    REQUIRE(found.reproduced);
+    CHECK(found.last.broken == static_cast<int>(invariant::bounds));
+    CHECK(found.small.decisions.size() == 11);
+
+    const shrink::outcome good = shrink::smallest(scenario());
+    CHECK(good.first.broken == shrink::verdict::passed);
+    CHECK(good.runs == 1);
+  }
+}
