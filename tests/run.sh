@@ -45,7 +45,7 @@ stage_shell() {
     xargs -0 shellcheck -x
 }
 
-# What is shipped holds nothing of a mutant (include/confman/mutants.hpp), neither names nor code that asks for
+# What is shipped holds nothing of a mutant (include/confman/mutants.hpp), neither names nor code asking for
 # one, and counts no marks (include/confman/core/marks.hpp).
 refuse_mutants() {  # library
   local names

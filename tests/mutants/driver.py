@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs the mutants of include/confman/mutants.hpp in the simulation until they are noticed. See mutants.sh."""
+"""Runs the mutants of include/confman/mutants.hpp in the simulation until they are noticed: mutants.sh."""
 import argparse
 import concurrent.futures
 import math

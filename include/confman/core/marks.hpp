@@ -24,7 +24,7 @@
   M(stale_leader_told, 1000, "a leader of an earlier term is told so")                                       \
   M(elected_while_removed, 20000, "who is no voter by its own log's end stands, and wins")                   \
   M(missed_leader, 1000, "an election timeout passes and this node doesn't stand")                           \
-  M(recovered_term_raised, 20000, "a crash kept entries of a term and lost the term")                        \
+  M(recovered_term_raised, 50000, "a crash kept entries of a term and lost the term")                        \
   /* replication */                                                                                          \
   M(append_overtaken, 1000, "an append of what is committed already is answered by the commit index")        \
   M(append_skips_compacted, 1000, "an append begins before what is in memory")                               \
@@ -52,7 +52,6 @@
   M(learner_behind, 1000, "a learner is too far behind to be promoted")                                      \
   M(configuration_truncated, 2000, "a configuration is removed from the log")                                \
   M(directory_bound, 2000, "an id is bound to the directory that acknowledged entries")                      \
-  M(another_directory, 100000, "an id answers from another directory before it is bound")                    \
   M(directory_refused, 1000, "a directory that an id isn't bound to is refused")                             \
   M(leader_removed, 1000, "a leader has committed its removal")                                              \
   /* leadership */                                                                                           \

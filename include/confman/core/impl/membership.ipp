@@ -158,7 +158,6 @@ CONFMAN_DECL void raft_core::follow_commit() {
 CONFMAN_DECL void raft_core::note_directory(progress& peer, incarnation_id incarnation, bool acknowledges) {
   if (peer.incarnation || !incarnation || peer.answered_by == incarnation) return;
   if (peer.answered_by) {
-    CONFMAN_MARK(another_directory);
     const node_id id = peer.id;
     const log_index next = peer.next;
     peer = progress{};
