@@ -50,9 +50,21 @@ stage_shell() {
     xargs -0 shellcheck -x
 }
 
+# What is shipped holds nothing of a mutant (include/confman/mutants.hpp), neither names nor code asking for
+# one, and counts no marks (include/confman/core/marks.hpp).
+refuse_mutants() {  # library
+  local names
+  names=$(sed -nE 's/^ *M\((\w+),.*/\1/p' include/confman/mutants.hpp)
+  if grep -aFwe CONFMAN_MUTANT -e "$names" "$1" || grep -aF -e 7mutants -e mark_hits "$1"; then
+    echo "error: $1 contains mutants or marks"
+    return 1
+  fi
+}
+
 stage_release() {
   configure release
   build_targets release all
+  refuse_mutants "$build/release/libconfman.a"
   local status=0
   run_suites release "$suites" || status=1
   run_programs release || status=1

@@ -31,7 +31,7 @@ RANKS = {
     'restore.hpp': 10,
     'confman.hpp': 11,
 }
-EVERYWHERE = {'config.hpp', 'error.hpp'}
+EVERYWHERE = {'config.hpp', 'error.hpp', 'mutants.hpp'}
 SIM_SEES = {'core', 'clock', 'wire', 'storage', 'transport', 'map', 'partition', 'runtime',
             'options.hpp', 'observer.hpp', 'concepts.hpp', 'sim'}
 STANDING_APART = {'sim': SIM_SEES, 'check': {'check'}}
@@ -57,6 +57,7 @@ SKIPPED_DIRECTORIES = {'.git', 'build', '.cache', '__pycache__', 'third_party'}
 PRIVATE_PATHS = re.compile(r'(?<![\w.$}/-])/wo' r'rk(?=[/\s"\'),.:]|$)|\.\./sha' r'red\b')
 UNFINISHED = re.compile(r'\b(TO' r'DO|FIX' r'ME)\b')
 SLEEPS = re.compile(r'\b(sleep_for|sleep_until|usleep|nanosleep|system_clock)\b')
+MARKS = 'include/confman/core/marks.hpp'
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
 
@@ -129,6 +130,15 @@ def check_foreign_include(report, path, number, layer, target):
         report.check(layer in ASIO_LAYERS, path, number, f'{layer} may not include Asio: it does no I/O')
         report.check(not re.search(r'runtime/(impl/)?group', path), path, number,
                      'runtime/group may not include Asio: it does no I/O')
+
+
+def check_marks(report, path, lines):
+    """What is inline in a header is compiled into files with marks and into others without: docs/adr/0009."""
+    if not path.startswith('include/') or path.startswith('include/confman/core/impl/') or path == MARKS:
+        return
+    for number, line in enumerate(lines, 1):
+        report.check('CONFMAN_MARK(' not in line and 'CONFMAN_MARK_IF(' not in line, path, number,
+                     'marks stand in core/impl/*.ipp only')
 
 
 def check_includes(report, path, lines):
@@ -248,6 +258,7 @@ def check_tree(root):
             report.check('#pragma once' in lines, path, 1, '#pragma once is missing')
         if path.endswith(CPP):
             check_includes(report, path, lines)
+            check_marks(report, path, lines)
             check_functions(report, path, text)
     check_bodies_are_compiled(report, root, paths)
     check_format(report, root, paths)

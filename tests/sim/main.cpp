@@ -23,6 +23,7 @@
 #include "confman/sim/script.hpp"
 #include "confman/sim/world.hpp"
 #include "lib/effort.hpp"
+#include "marks.hpp"
 #include "report.hpp"
 #include "shrink.hpp"
 
@@ -40,6 +41,7 @@ struct settings {
   bool trace = false;
   bool check_determinism = false;
   bool keep_going = false;
+  bool marks = false;
   bool shrink = false;
   std::string script;  // a file
 };
@@ -148,6 +150,7 @@ bool run_script(const settings& options) {
 
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
   install_handlers();
+  marks::reset();
   bool good = true;
   for (std::uint64_t i = share; i < options.seeds && (good || options.keep_going); i += options.jobs) {
     if (!run_seed(options.first + i, options, result.counts)) {
@@ -155,6 +158,7 @@ bool run_script(const settings& options) {
       ++result.failures;
     }
     ++result.seeds;
+    marks::copy_to(result.marks);
   }
   std::fflush(stdout);
   std::_Exit(good ? 0 : 1);
@@ -211,7 +215,9 @@ bool run_all(const settings& options) {
     if (child < 0) std::perror("fork");
     if (child > 0) children.push_back(child);
   }
-  const bool good = children.size() == options.jobs && wait_for(children, options, shares, begin);
+  bool good = children.size() == options.jobs && wait_for(children, options, shares, begin);
+  const report::share all = report::sum(shares, options.jobs);
+  good = marks::covered(all.marks, good ? all.seeds : 0, options.marks) && good;
   const bool covered = report::summary(shares, options.jobs, options.first, now_seconds() - begin, good);
   munmap(shared, bytes);
   return good && covered;
@@ -220,7 +226,7 @@ bool run_all(const settings& options) {
 [[noreturn]] void usage(const char* name) {
   std::fprintf(stderr,
                "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
-               "[--keep-going]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n",
+               "[--keep-going] [--marks]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n",
                name, name, name);
   std::exit(2);
 }
@@ -254,6 +260,8 @@ settings parse(int argc, char** argv) {
       options.check_determinism = true;
     else if (name == "--keep-going")
       options.keep_going = true;
+    else if (name == "--marks")
+      options.marks = true;
     else
       usage(argv[0]);
   }

@@ -215,6 +215,98 @@ TEST_CASE("a stale read, a lost write, a write twice and a refused write are fou
   }
 }
 
+TEST_CASE("a session lives as long as its time to live after its last use, and no longer") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  std::uint64_t index = 0;
+  std::uint64_t session = 0;
+  // Each call takes a millisecond of log time; the session may be idle for three.
+  const auto next = [&](confman::command_kind kind) {
+    const auto id = calls.begin(one, call_kind::put, 0);
+    confman::command_view command;
+    const std::string key = history::key_name(0), value = calls.value_of(id);
+    command.kind = kind;
+    if (kind == confman::command_kind::put) {
+      command.key = key;
+      command.value = value;
+      command.session = session;
+      command.sequence = id;
+    } else {
+      command.time_to_live_ms = 3;
+    }
+    command.timestamp = history::stamp(id);
+    return confman::entry{
+        term_t(1), log_index(++index), confman::entry_type::command, confman::encode(command), {}};
+  };
+  const auto answer = [&](std::error_code code) {
+    return confman::apply_result{code, {term_t(1), log_index(index)}, index, 0, false, false};
+  };
+  const auto open = next(confman::command_kind::session_open);
+  calls.on_applied(one, open, answer({}));
+  session = index;
+  for (int i = 0; i < 3; ++i) calls.begin(one, call_kind::put, 0);
+  SUBCASE("too late, and taken all the same") {
+    const auto write = next(confman::command_kind::put);
+    CHECK(broken_by([&] { calls.on_applied(one, write, answer({})); }) == invariant::exactly_once);
+  }
+  SUBCASE("too late, and refused") {
+    const auto write = next(confman::command_kind::put);
+    CHECK_NOTHROW(calls.on_applied(one, write, answer(confman::errc::session_expired)));
+  }
+}
+
+TEST_CASE("a session that is refused before its time is found") {
+  session_model model;
+  confman::command_view write;
+  write.author = one;
+  write.timestamp = 1000;
+  model.advance(write);
+  model.open(7, 3);
+  write.session = 7;
+  write.sequence = 1;
+  write.timestamp = 4000;
+  model.advance(write);
+  CHECK(model.use(write));
+  write.timestamp = 7000;
+  model.advance(write);
+  CHECK(model.use(write));
+  write.acknowledged = 2;
+  CHECK_FALSE(model.use(write));
+  write.sequence = 2;
+  CHECK(model.use(write));
+  write.timestamp = 10'001;
+  model.advance(write);
+  CHECK_FALSE(model.use(write));
+}
+
+TEST_CASE("a read whose state has a key too few for a scan is found") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  confman::map_state whole, lacking;
+  for (std::uint32_t key = 0; key < 2; ++key) {
+    const auto id = calls.begin(one, call_kind::put, key);
+    confman::command_view command;
+    const std::string name = history::key_name(key), value = calls.value_of(id);
+    command.key = name;
+    command.value = value;
+    command.timestamp = history::stamp(id);
+    const confman::entry e{
+        term_t(1), log_index(key + 1), confman::entry_type::command, confman::encode(command), {}};
+    calls.on_applied(one, e, whole.apply(e));
+    if (key != 0) lacking.apply(e);
+  }
+  whole.publish();
+  lacking.publish();
+  const auto good = calls.begin(one, call_kind::read_local, 1);
+  CHECK_NOTHROW(calls.on_read(one, good, whole.read()));
+  const auto bad = calls.begin(one, call_kind::read_local, 1);
+  CHECK(broken_by([&] { calls.on_read(one, bad, lacking.read()); }) == invariant::linearizable);
+}
+
 TEST_CASE("a quiet world elects, writes, reads and converges, and does so again to the last event") {
   world first(quiet()), second(quiet());
   const outcome a = first.run(), b = second.run();

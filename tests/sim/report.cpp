@@ -12,17 +12,18 @@ using confman::sim::statistics;
 
 constexpr std::uint64_t enough_seeds = 1000;
 
+}  // namespace
+
 share sum(const share* shares, std::size_t count) {
   share all;
   for (std::size_t i = 0; i < count; ++i) {
     all.seeds += shares[i].seeds;
     all.failures += shares[i].failures;
     all.counts += shares[i].counts;
+    for (std::size_t m = 0; m < confman::mark_count; ++m) all.marks.hits[m] += shares[i].marks.hits[m];
   }
   return all;
 }
-
-}  // namespace
 
 void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds) {
   const share all = sum(shares, count);

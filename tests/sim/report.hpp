@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "confman/sim/statistics.hpp"
+#include "marks.hpp"
 
 namespace report {
 
@@ -13,7 +14,10 @@ struct share {
   std::uint64_t seeds = 0;
   std::uint64_t failures = 0;
   confman::sim::statistics counts;
+  marks::counts marks;
 };
+
+[[nodiscard]] share sum(const share* shares, std::size_t count);
 
 // A line for who waits.
 void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds);

@@ -11,6 +11,7 @@
 #include "confman/core/shared_bytes.hpp"
 #include "confman/core/snapshot_meta.hpp"
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -54,6 +55,7 @@ class configuration_log {
     history_.emplace_back(at, std::move(members));
   }
   void truncate_from(log_index from) {
+    if (CONFMAN_MUTANT(stale_configuration)) return;
     while (history_.size() > 1 && history_.back().first >= from) history_.pop_back();
   }
 

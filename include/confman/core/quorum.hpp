@@ -8,10 +8,12 @@
 #include <vector>
 
 #include "confman/core/configuration.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
 [[nodiscard]] constexpr std::size_t majority(std::size_t voters) noexcept {
+  if (CONFMAN_MUTANT(quorum_half)) return std::max<std::size_t>(1, voters / 2);
   return voters / 2 + 1;
 }
 
@@ -37,7 +39,7 @@ template <class Value, class Reached>
 [[nodiscard]] Value quorum_reached(const configuration& members, Reached&& reached) {
   if (members.incoming.empty()) return Value{};
   const Value incoming = majority_reached<Value>(members.incoming, reached);
-  if (!members.joint()) return incoming;
+  if (!members.joint() || CONFMAN_MUTANT(joint_new_only)) return incoming;
   return std::min(incoming, majority_reached<Value>(members.outgoing, reached));
 }
 
@@ -58,7 +60,7 @@ template <class Answer>
 [[nodiscard]] vote_result count_votes(const configuration& members, Answer&& answer) {
   if (members.incoming.empty()) return vote_result::lost;
   const vote_result incoming = count_votes(members.incoming, answer);
-  if (!members.joint()) return incoming;
+  if (!members.joint() || CONFMAN_MUTANT(joint_new_only)) return incoming;
   const vote_result outgoing = count_votes(members.outgoing, answer);
   if (incoming == vote_result::lost || outgoing == vote_result::lost) return vote_result::lost;
   return incoming == outgoing ? incoming : vote_result::pending;

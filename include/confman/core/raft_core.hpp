@@ -11,6 +11,7 @@
 #include "confman/core/configuration_log.hpp"
 #include "confman/core/joint_change.hpp"
 #include "confman/core/log_view.hpp"
+#include "confman/core/marks.hpp"
 #include "confman/core/progress.hpp"
 #include "confman/core/random.hpp"
 #include "confman/core/read_index.hpp"
@@ -18,6 +19,7 @@
 #include "confman/core/votes.hpp"
 #include "confman/core/write_window.hpp"
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -255,12 +257,16 @@ class raft_core {
   [[nodiscard]] bool hears_leader() const noexcept;
   [[nodiscard]] bool up_to_date(version last) noexcept {
     refused_behind_ = refused_behind_ || last < log_.last();
-    return last >= log_.last();
+    if (CONFMAN_MUTANT(vote_strictly_newer)) return last > log_.last();
+    if (CONFMAN_MUTANT(vote_longest_log)) return last.index >= log_.last_index();
+    if (CONFMAN_MUTANT(vote_latest_term)) return last.term >= log_.last().term;
+    return last >= log_.last() || CONFMAN_MUTANT(vote_any_log);
   }
 
   // replication
   void append(entry_type type, shared_bytes payload);
   std::error_code append_from(const append_request& body, log_index& match);
+  void truncate(log_index from);
   void commit_to(log_index index);
   [[nodiscard]] bool lacks_acknowledged(log_index commit) const noexcept;
   void advance_commit(leader_role& self);

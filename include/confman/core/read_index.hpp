@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "confman/core/ids.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -93,7 +94,7 @@ class read_rounds {
 class follower_reads {
  public:
   explicit follower_reads(std::uint64_t boot, incarnation_id incarnation = {})
-      : context_(first_request(boot, incarnation)) {}
+      : context_(CONFMAN_MUTANT(read_context_repeats) ? 0 : first_request(boot, incarnation)) {}
 
   [[nodiscard]] bool waiting() const noexcept { return !waiting_.empty(); }
 
@@ -109,6 +110,7 @@ class follower_reads {
   // The reads that an answer to `context` answers: its own, and those asked before, since the index was taken
   // later.
   [[nodiscard]] std::vector<read_id> answered(std::uint64_t context) {
+    if (CONFMAN_MUTANT(read_any_context)) return take_until(waiting_.end());
     const auto it = waiting_.find(context);
     return it == waiting_.end() ? std::vector<read_id>{} : take_until(std::next(it));
   }

@@ -38,6 +38,7 @@ class votes {
       const answer* a = of(m.id);
       if (!a) return std::nullopt;
       if (!a->granted) return false;
+      if (CONFMAN_MUTANT(no_incarnation) || (!m.incarnation && CONFMAN_MUTANT(unbound_votes))) return true;
       if (m.incarnation) return m.incarnation == a->incarnation;
       return trusting ? std::optional<bool>(true) : refused ? std::optional<bool>(false) : std::nullopt;
     });

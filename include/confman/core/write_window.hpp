@@ -9,6 +9,7 @@
 #include "confman/config.hpp"
 #include "confman/core/hard_state.hpp"
 #include "confman/core/log_view.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -41,7 +42,7 @@ class write_window {
   // The same, of what a promise may depend on.
   [[nodiscard]] bool unsaved(const log_view& log, const hard_state& state) const noexcept {
     return reset_ || truncate_from_ || log.last_index() > handed_ || state.term != handed_state_.term ||
-           state.vote != handed_state_.vote;
+           (state.vote != handed_state_.vote && !CONFMAN_MUTANT(vote_not_stored));
   }
 
   // The write after which all that holds now is durable; nothing if it already is.
@@ -58,6 +59,7 @@ class write_window {
       handed_ = from - 1;
     }
     stable_ = std::min(stable_, from - 1);
+    if (CONFMAN_MUTANT(truncation_unclamped)) return;
     for (write& w : in_flight_) w.last = std::min(w.last, from - 1);
   }
 
@@ -68,6 +70,10 @@ class write_window {
     truncate_from_.reset();
     release_before_.reset();
     handed_ = end.at.index;
+    if (CONFMAN_MUTANT(reset_unclamped)) {
+      stable_ = end.at.index;
+      return;
+    }
     stable_ = log_index{};
     for (write& w : in_flight_) w.last = log_index{};
   }

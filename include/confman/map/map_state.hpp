@@ -25,6 +25,7 @@
 #include "confman/map/trie_editor.hpp"
 #include "confman/map/upload_table.hpp"
 #include "confman/map/watch.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 

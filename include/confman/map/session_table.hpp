@@ -14,6 +14,7 @@
 #include "confman/core/ids.hpp"
 #include "confman/map/command.hpp"
 #include "confman/map/shared_piece.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman::detail {
 

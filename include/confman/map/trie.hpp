@@ -11,6 +11,7 @@
 
 #include "confman/config.hpp"
 #include "confman/map/trie_node.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman::detail {
 
@@ -89,7 +90,7 @@ class trie_cursor {
 template <class Visitor>
 void scan(trie_ref root, std::string_view prefix, std::string_view start_after, Visitor&& visit) {
   if (!root) return;
-  const bool after = !start_after.empty() && start_after >= prefix;
+  const bool after = (!start_after.empty() && start_after >= prefix) || CONFMAN_MUTANT(scan_skips_prefix);
   trie_cursor cursor(root);
   const record* at = cursor.seek(after ? start_after : prefix, after);
   for (; at != nullptr && at->key().substr(0, prefix.size()) == prefix; at = cursor.next())

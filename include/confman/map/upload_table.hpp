@@ -10,6 +10,7 @@
 #include "confman/core/ids.hpp"
 #include "confman/map/command.hpp"
 #include "confman/map/record_builder.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman::detail {
 

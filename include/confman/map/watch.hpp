@@ -21,6 +21,7 @@
 #include "confman/error.hpp"
 #include "confman/map/limits.hpp"
 #include "confman/map/record.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 

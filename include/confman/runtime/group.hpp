@@ -280,7 +280,7 @@ class group {
   }
 
   void wait_until_applied(log_index index, read_operation& operation) {
-    if (core_.applied() >= index) return operation.complete({});
+    if (core_.applied() >= index || CONFMAN_MUTANT(read_not_applied)) return operation.complete({});
     reads_.wait_until_applied(index, operation);
   }
 

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "confman/core/raft_core.hpp"
+#include "confman/mutants.hpp"
 #include "confman/runtime/forwarding.hpp"
 #include "confman/runtime/proposals.hpp"
 
@@ -158,6 +159,9 @@ class group_writes {
       const raft_core::proposed proposed = core_.propose(take_command(operation));
       if (proposed.code)
         refuse(operation, proposed.code);
+      else if (CONFMAN_MUTANT(ack_before_commit))
+        answer({proposed.at, &operation, {}, 0}, true,
+               {{}, proposed.at, proposed.at.index.value(), 0, false, false});
       else
         proposals_.add({proposed.at, &operation, {}, 0});
       return true;
@@ -177,8 +181,10 @@ class group_writes {
   }
   // Nobody knows whether it will be applied: an error for the caller, unless it may be tried again.
   void lose(write_operation& operation) {
-    if (!operation.repeatable) return operation.complete(errc::outcome_unknown, {});
-    operation.in_doubt = true;
+    if (!operation.repeatable)
+      return operation.complete(CONFMAN_MUTANT(lost_is_refused) ? errc::not_leader : errc::outcome_unknown,
+                                {});
+    operation.in_doubt = !CONFMAN_MUTANT(doubt_forgotten);
     unsent_.push_back(&operation);
   }
 
@@ -214,7 +220,7 @@ class group_writes {
     // not applied" would be a guess. The sender learns of the change of leader and reports an unknown
     // outcome.
     if (term != core_.term() || core_.role() != role::leader) return;
-    if (!filter_.accept(term, from, request.request)) return;
+    if (!filter_.accept(term, from, request.request) && !CONFMAN_MUTANT(forward_twice)) return;
     if (waiting() >= limits_.max_waiting)
       return respond(from, {request.request, forward_status::busy, {}, {}});
     if (core_.transferring_to()) return held_.push_back({from, term, std::move(request)});

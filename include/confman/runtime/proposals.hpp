@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "confman/mutants.hpp"
 #include "confman/runtime/operation.hpp"
 
 namespace confman {
@@ -37,12 +38,12 @@ class proposals {
     while (!current_.empty() && current_.front().at.index <= place.index) {
       const proposal p = current_.front();
       current_.pop_front();
-      decided(p, p.at == place);
+      decided(p, p.at == place || (CONFMAN_MUTANT(ack_other_entry) && p.at.index == place.index));
     }
     while (!older_.empty() && older_.begin()->first <= place.index) {
       const proposal p = older_.begin()->second;
       older_.erase(older_.begin());
-      decided(p, p.at == place);
+      decided(p, p.at == place || (CONFMAN_MUTANT(ack_other_entry) && p.at.index == place.index));
     }
   }
 

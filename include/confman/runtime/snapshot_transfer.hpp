@@ -207,7 +207,8 @@ class incoming_snapshot {
   // `held`: this node's state already contains everything up to there.
   [[nodiscard]] step accept(node_id from, snapshot_piece&& piece, log_index held) {
     const snapshot_file file{piece.at, piece.digest, piece.total};
-    if (piece.at.index <= held) return {std::nullopt, answer_for(file, piece.total, true)};
+    if (piece.at.index <= held && !CONFMAN_MUTANT(install_old_snapshot))
+      return {std::nullopt, answer_for(file, piece.total, true)};
     if (piece.offset > piece.total || piece.bytes.size() > piece.total - piece.offset) return {};
     if (file != file_) {
       // A write is under way: the offer will be repeated.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +17,7 @@
 #include "confman/map/map_view.hpp"
 #include "confman/sim/dice.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/trace.hpp"
 
@@ -77,6 +79,9 @@ class history {
   // A write is answered. Codes other than success, compare_failed, outcome_unknown and timed_out mean:
   // certainly not applied.
   CONFMAN_DECL void on_write(node_id node, call_id id, std::error_code code, const apply_result& result);
+  // A write fails, and its client may send it again. Unless it was sent again before, a code that says so
+  // means: certainly not applied, and it won't be before it is sent again.
+  CONFMAN_DECL void on_refused(node_id node, call_id id, std::error_code code);
   // A write of a session whose outcome isn't known is sent again.
   CONFMAN_DECL void on_again(node_id node, call_id id);
   // The group may send it again by itself, until it knows the outcome.
@@ -102,10 +107,12 @@ class history {
     call_kind kind = call_kind::put;
     status state = status::open;
     std::uint32_t key = 0;
-    std::uint64_t floor = 0;    // it can't take effect at or before this index
-    std::uint64_t applied = 0;  // the index at which it took effect
-    std::uint64_t expired = 0;  // the index at which its session was gone
-    unsigned sent_again = 0;
+    std::uint64_t floor = 0;        // it can't take effect at or before this index
+    std::uint64_t applied = 0;      // the index at which it took effect
+    std::uint64_t expired = 0;      // the index at which its session was gone
+    unsigned sent_again = 0;        // by its client, or perhaps by the group
+    unsigned times_sent_again = 0;  // by its client
+    bool withdrawn = false;         // it is certainly not on its way
     version answered;
   };
   // What the command at an index did.
@@ -120,6 +127,8 @@ class history {
     std::uint64_t index = 0;
     bool exists = false;
     call_id by = 0;
+    std::uint64_t created = 0;  // the index that brought the key into being
+    std::uint64_t writes = 0;   // since then
   };
 
   // Milliseconds; one value per author.
@@ -136,8 +145,11 @@ class history {
   }
   void replay(node_id node, const entry& e, const apply_result& result);
   void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
-  [[nodiscard]] bool replay_session(call& c, effect& done, const apply_result& result);
+  [[nodiscard]] bool replay_session(const command_view& command, call& c, effect& done,
+                                    const apply_result& result);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
+  [[nodiscard]] bool shows(const record& found, const change& expected) const;
+  void check_scan(node_id node, const map_view& state, std::string_view prefix) const;
 
   const scenario& plan_;
   trace& trace_;
@@ -145,6 +157,7 @@ class history {
   std::deque<call> calls_;
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
+  session_model sessions_;
   std::vector<key_change> changes_;
   std::uint64_t floor_ = 0;
 };

@@ -49,8 +49,8 @@ class network {
   [[nodiscard]] bool connected(node_id from, node_id to) const noexcept {
     return !cut_[from.value()][to.value()];
   }
-  // Some of the old answers to this node come again soon: what a new leader must not be impressed by. Only
-  // with scenario::replay.
+  // Some of the old answers to this node come again soon: what a new leader, or a process that has just
+  // begun, must not be impressed by. Only with scenario::replay.
   CONFMAN_DECL void haunt(node_id to);
   // No loss, no duplicates, short delays and order on each link from now on.
   CONFMAN_DECL void calm() noexcept;
@@ -74,6 +74,7 @@ class network {
   };
 
   CONFMAN_DECL void post(in_flight&& m, node_id from, node_id to, micros delay, damage hurt = damage::none);
+  CONFMAN_DECL void send_shortened(const message& m, dice& own);
   CONFMAN_DECL void draw_troubles(node_id from, node_id to);
   CONFMAN_DECL void break_connection(node_id from, node_id to);
   CONFMAN_DECL failure arrive_damaged(const carried& c);

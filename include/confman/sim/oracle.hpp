@@ -103,6 +103,13 @@ class oracle {
     std::optional<log_reset> reset;
     log_index release_before;
   };
+  // How far a leader knew a follower's log to agree with its own.
+  struct matched {
+    term_t term;
+    incarnation_id bound;
+    incarnation_id answered;
+    log_index match;
+  };
   struct node_account {
     // the platter: what was synced
     hard_state durable;
@@ -122,12 +129,15 @@ class oracle {
     term_t leads;  // the term in which this process leads, 0 if it doesn't
     version last_as_leader;
     chain_hash last_hash_as_leader;
+    node_id hands_over_to;
+    std::map<node_id, matched> followers;
   };
 
   void apply(const stage& s, node_account& account) const;
   void check_snapshot(node_id node, const snapshot_meta& meta);
   void check_members(node_id node, node_account& account, const raft_core& core);
   void check_memory(node_id node, const raft_core& core);
+  void check_stable(node_id node, const raft_core& core);
   [[nodiscard]] static bool majorities_meet(const configuration& a, const configuration& b);
   [[nodiscard]] std::optional<chain_hash> hash_at(const raft_core& core, log_index i) const;
   [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);
@@ -136,8 +146,16 @@ class oracle {
   // What this directory holds, or held when it was lost: its word counted then, and still does.
   [[nodiscard]] bool has_held(const member& m, log_index index, chain_hash hash) const;
   void check_promise(node_id node, const message& m, const raft_core& core);
+  void check_transfer(node_id node, const message& m, const raft_core& core);
   void record_vote(node_id node, term_t term, node_id candidate);
   void check_leader(node_id node, node_account& account, const raft_core& core);
+  void check_elected(node_id node, const raft_core& core);
+  void check_leading(node_id node, const node_account& account, const raft_core& core);
+  void check_promotions(node_id node, const configuration& before, const raft_core& core);
+  void check_binding(node_id node, const configuration& before, log_index before_at, const raft_core& core);
+  [[nodiscard]] bool has_voted(const member& m, term_t term, node_id candidate) const;
+  void check_progress(node_id node, node_account& account, const progress& peer, const raft_core& core);
+  void check_window(node_id node, const message& m, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core, bool leads);
   void check_quorum(node_id node, log_index index, const raft_core& core, const configuration& members);
 
@@ -156,4 +174,5 @@ class oracle {
 
 #if !defined(CONFMAN_COMPILED)
 #include "confman/sim/impl/oracle.ipp"
+#include "confman/sim/impl/oracle_leaders.ipp"
 #endif

@@ -166,6 +166,7 @@ class world {
   void heal_quorum();
   void heal_these(const decision& d);
   void check_liveness();
+  void hide_leader(const node& from);
   void check_stability();
   void converge();
   [[nodiscard]] bool converged();

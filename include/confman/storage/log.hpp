@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "confman/core/hard_state.hpp"
+#include "confman/mutants.hpp"
 #include "confman/storage/concepts.hpp"
 #include "confman/storage/frame_index.hpp"
 #include "confman/storage/log_directory.hpp"
@@ -339,7 +340,9 @@ class log {
 
   [[nodiscard]] failure sync_active() {
     if (!unsynced_) return {};
-    if (failure f = fs_->sync(*file_)) return f;
+    failure f = fs_->sync(*file_);
+    if (f && CONFMAN_MUTANT(sync_retried)) f = fs_->sync(*file_);
+    if (f) return f;
     unsynced_ = false;
     synced_ = next_frame_ - 1;
     return {};
@@ -349,7 +352,8 @@ class log {
   // old segment is synced, then the new one is made, then the old one is sealed, and only then is anything
   // written to the new.
   [[nodiscard]] failure roll(std::uint64_t frame) {
-    if (failure f = sync_active()) return f;
+    if (!CONFMAN_MUTANT(roll_without_sync))
+      if (failure f = sync_active()) return f;
     log_format::segment_header header = next_header(frame);
     header.sequence = active().sequence + 1;
     header.first_frame = next_frame_ + 1;
@@ -364,7 +368,8 @@ class log {
     const std::uint64_t waiting_bytes = frame_bytes_;
     start_frame();
     if (failure f = write_frame(0, log_format::frame_header::seal)) return f;
-    if (failure f = sync_active()) return f;
+    if (!CONFMAN_MUTANT(roll_without_sync))
+      if (failure f = sync_active()) return f;
     buffer_ = std::move(waiting);
     pieces_ = std::move(waiting_pieces);
     frame_bytes_ = waiting_bytes;

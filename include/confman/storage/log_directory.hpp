@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "confman/mutants.hpp"
 #include "confman/storage/file_system.hpp"
 #include "confman/storage/log_format.hpp"
 #include "confman/storage/log_options.hpp"
@@ -58,10 +59,12 @@ class log_directory {
       const std::string bytes = log_format::encode(who);
       const std::string_view piece = bytes;
       if (failure e = fs_->write(*f, 0, {&piece, 1})) return e;
-      if (failure e = fs_->sync(*f)) return e;
+      if (!CONFMAN_MUTANT(identity_not_synced))
+        if (failure e = fs_->sync(*f)) return e;
     }
     if (failure e = fs_->rename(aside, name(log_format::identity_name))) return e;
-    if (failure e = fs_->sync_directory(path_)) return e;
+    if (!CONFMAN_MUTANT(identity_name_not_synced))
+      if (failure e = fs_->sync_directory(path_)) return e;
     who_ = who;
     return {};
   }
@@ -97,7 +100,8 @@ class log_directory {
       if (failure e = fs_->sync(*f)) return e;
     }
     if (failure e = fs_->rename(*aside, segment_path(header.sequence))) return e;
-    if (failure e = fs_->sync_directory(path_)) return e;
+    if (!CONFMAN_MUTANT(segment_name_not_synced))
+      if (failure e = fs_->sync_directory(path_)) return e;
     return open_segment(header.sequence);
   }
 

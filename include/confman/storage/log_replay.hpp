@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 #include "confman/storage/frame_index.hpp"
 #include "confman/storage/log_format.hpp"
 

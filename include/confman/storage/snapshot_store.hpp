@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "confman/mutants.hpp"
 #include "confman/storage/snapshot_format.hpp"
 #include "confman/storage/snapshot_reader.hpp"
 
@@ -221,7 +222,8 @@ class snapshot_store {
   [[nodiscard]] result<snapshot_info> adopt(const std::string& from, snapshot_info info) {
     info.path = path_of(snapshot_format::file_name(info.meta.at));
     if (failure f = fs_->rename(from, info.path)) return f;
-    if (failure f = fs_->sync_directory(directory_)) return f;
+    if (!CONFMAN_MUTANT(snapshot_name_not_synced))
+      if (failure f = fs_->sync_directory(directory_)) return f;
     std::erase_if(kept_, [&info](const snapshot_info& k) { return k.path == info.path; });
     std::erase_if(damaged_, [&info](const bad_file& bad) { return bad.path == info.path; });
     const auto place = std::upper_bound(kept_.begin(), kept_.end(), info.meta.at,

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <utility>
 
+#include "confman/mutants.hpp"
 #include "confman/storage/compression.hpp"
 #include "confman/storage/snapshot_store.hpp"
 
@@ -65,7 +66,8 @@ class snapshot_writer {
     if (failed_) return failed_;
     footer_.digest = digest_.value();
     if (failure f = put(snapshot_format::encode(footer_), {})) return fail(std::move(f));
-    if (failure f = sync()) return fail(std::move(f));
+    if (!CONFMAN_MUTANT(snapshot_not_synced))
+      if (failure f = sync()) return fail(std::move(f));
     file_.reset();
     info_.bytes = offset_;
     info_.raw_bytes = footer_.raw_bytes;

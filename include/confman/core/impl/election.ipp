@@ -14,16 +14,18 @@ CONFMAN_DECL void raft_core::reset_election_timer() {
 // Within the minimum election timeout after hearing from a leader, or being one that a quorum answers, a node
 // takes no part in replacing it (thesis, 4.2.3 and 6.4.1).
 CONFMAN_DECL bool raft_core::hears_leader() const noexcept {
-  return is_leader() || (leader_ && election_elapsed_ < options_.election_ticks);
+  return is_leader() ||
+         (leader_ && election_elapsed_ < options_.election_ticks && !CONFMAN_MUTANT(no_stickiness));
 }
 
 CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   const bool was_leader = is_leader();
   const bool new_leader = leader != leader_;
   if (new_leader || was_leader) release_reads();
+  CONFMAN_MARK_IF(was_leader && term > state_.term, leader_deposed);
   if (term > state_.term) {
     state_.term = term;
-    state_.vote = node_id{};
+    if (!CONFMAN_MUTANT(vote_kept)) state_.vote = node_id{};
   }
   leader_ = leader;
   role_.emplace<follower_role>();
@@ -38,6 +40,7 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
 
 // Ask first whether an election could be won, without disturbing anybody's term (thesis, 9.6).
 CONFMAN_DECL void raft_core::become_pre_candidate() {
+  if (CONFMAN_MUTANT(no_pre_vote)) return become_candidate(false);
   release_reads();
   leader_ = node_id{};
   reset_election_timer();
@@ -63,6 +66,8 @@ CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
     if (!members().is_voter(id)) continue;
     if (id == options_.self)
       send_when_durable(id, vote_response{true});
+    else if (CONFMAN_MUTANT(candidate_before_stored))
+      send(id, vote_request{log_.last(), transfer});
     else
       send_when_durable(id, vote_request{log_.last(), transfer});
   }
@@ -70,6 +75,7 @@ CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
 
 CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
   CONFMAN_ASSERT(!is_leader(), "a leader is not elected twice in a term");
+  CONFMAN_MARK_IF(!members().is_voter(options_.self), elected_while_removed);
   leader_ = options_.self;
   heartbeat_elapsed_ = 0;
   role_.emplace<leader_role>();
@@ -80,7 +86,7 @@ CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
   // directory at the same time, see bind_answered().
   configuration next = members();
   bool bound = false;
-  if (founding() || granted.unanimous(next)) {
+  if (founding() || granted.unanimous(next) || CONFMAN_MUTANT(bind_at_any_election)) {
     for (auto* list : {&next.incoming, &next.outgoing, &next.learners_next}) {
       for (member& m : *list) {
         const votes::answer* answer = granted.of(m.id);
@@ -92,7 +98,7 @@ CONFMAN_DECL void raft_core::become_leader(const votes& granted) {
   }
   if (bound)
     append_configuration(std::move(next));
-  else
+  else if (!CONFMAN_MUTANT(no_first_entry))
     append(entry_type::noop, {});
   send_heartbeats(*as_leader());
 }
@@ -110,13 +116,18 @@ CONFMAN_DECL void raft_core::tick_leader(leader_role& self) {
                          return std::optional<bool>(speaks_for(m) || (p && p->recently_active));
                        }) == vote_result::won;
   for (progress& p : self.peers) p.was_active = std::exchange(p.recently_active, false);
-  if (!reached) return become_follower(state_.term, node_id{});
+  CONFMAN_MARK_IF(!reached, check_quorum_lost);
+  if (!reached && !CONFMAN_MUTANT(no_check_quorum)) return become_follower(state_.term, node_id{});
   tick_priority(self);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_request& body) {
-  const bool grant = body.campaign_term > state_.term && up_to_date(body.last) && !hears_leader();
+  const bool could = body.campaign_term > state_.term && up_to_date(body.last);
+  const bool grant = could && !hears_leader();
+  CONFMAN_MARK_IF(could && !grant, pre_vote_refused_for_leader);
   send(m.from, pre_vote_response{body.campaign_term, grant});
+  if (CONFMAN_MUTANT(pre_vote_raises_term) && body.campaign_term > state_.term)
+    become_follower(body.campaign_term, node_id{});
   return {};
 }
 
@@ -129,6 +140,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, pre_vote_respon
       become_candidate(false);
       break;
     case vote_result::lost:
+      CONFMAN_MARK(pre_vote_lost);
       become_follower(state_.term, node_id{});
       break;
     case vote_result::pending:
@@ -143,8 +155,10 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& b
   // leader of the term. The disk doesn't say which one had it, so a restarted voter grants no repetition; the
   // candidate counts one vote less.
   const bool repeated = state_.vote == m.from && voted_for_ && voted_for_ == m.incarnation;
-  const bool free = !state_.vote || repeated;
+  const bool free = !state_.vote || repeated || CONFMAN_MUTANT(vote_twice);
   const bool grant = free && !leader_ && up_to_date(body.last);
+  CONFMAN_MARK_IF(!free, vote_refused_given);
+  CONFMAN_MARK_IF(free && !leader_ && !grant, vote_refused_behind);
   if (!grant) {
     send(m.from, vote_response{false});
     return {};
@@ -152,7 +166,10 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& b
   state_.vote = m.from;
   voted_for_ = m.incarnation;
   election_elapsed_ = 0;
-  send_when_durable(m.from, vote_response{true});
+  if (CONFMAN_MUTANT(vote_before_stored))
+    send(m.from, vote_response{true});
+  else
+    send_when_durable(m.from, vote_response{true});
   return {};
 }
 
@@ -167,6 +184,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_response& 
       break;
     }
     case vote_result::lost:
+      CONFMAN_MARK(election_lost);
       become_follower(state_.term, node_id{});
       break;
     case vote_result::pending:

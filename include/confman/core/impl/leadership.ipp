@@ -12,12 +12,14 @@ namespace confman {
 // or its configuration may not be committed; and it hands over later, like any leader of a low priority.
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
+  if (CONFMAN_MUTANT(learner_stands)) return true;
   return me && (me->priority != 0 || missed_leaders_ > 1 ||
                 (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
 }
 
 // The leader is out of reach and we don't stand: others may have our vote, and our readers wait for another.
 CONFMAN_DECL void raft_core::miss_leader() {
+  CONFMAN_MARK(missed_leader);
   become_follower(state_.term, node_id{});
   reset_election_timer();
   ++missed_leaders_;
@@ -42,6 +44,7 @@ CONFMAN_DECL std::error_code raft_core::transfer_leadership(node_id to) {
   if (!to) to = best_successor(*self, 0);
   if (!to || !members().is_voter(to)) return errc::not_a_member;
   if (self->transfer_to != to) {
+    CONFMAN_MARK(transfer_begun);
     self->transfer_to = to;
     self->transfer_elapsed = 0;
     push_transfer(*self);
@@ -76,12 +79,16 @@ CONFMAN_DECL node_id raft_core::best_successor(const leader_role& self, unsigned
 // As soon as the target holds the whole log, which no longer grows by proposals, it may stand.
 CONFMAN_DECL void raft_core::push_transfer(leader_role& self) {
   const progress* target = self.transfer_to ? self.find(self.transfer_to) : nullptr;
-  if (target && target->match == log_.last_index()) send(target->id, timeout_now{});
+  CONFMAN_MARK_IF(target && target->match != log_.last_index(), transfer_waits);
+  if (target && (target->match == log_.last_index() || CONFMAN_MUTANT(transfer_unready)))
+    send(target->id, timeout_now{});
 }
 
 // Without success within an election timeout the leader leads on (thesis, 3.10).
 CONFMAN_DECL void raft_core::tick_transfer(leader_role& self) {
   if (!self.transfer_to || ++self.transfer_elapsed < options_.election_ticks) return;
+  if (CONFMAN_MUTANT(transfer_kept)) return;
+  CONFMAN_MARK(transfer_aborted);
   self.transfer_to = node_id{};
   if (removed_for_good()) become_follower(state_.term, node_id{});
 }
@@ -95,6 +102,7 @@ CONFMAN_DECL void raft_core::tick_priority(leader_role& self) {
   const member* me = members().find_member(options_.self);
   const node_id better = best_successor(self, me ? me->priority : 0);
   const progress* p = better ? self.find(better) : nullptr;
+  CONFMAN_MARK_IF(p && close_behind(*p), transfer_by_priority);
   if (p && close_behind(*p)) (void)transfer_leadership(better);
 }
 
@@ -102,6 +110,7 @@ CONFMAN_DECL void raft_core::tick_priority(leader_role& self) {
 // the voters check it again.
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, timeout_now&) {
   if (m.from != leader_ || is_leader() || !own_vote()) return {};
+  CONFMAN_MARK(transfer_obeyed);
   become_candidate(true);
   return {};
 }

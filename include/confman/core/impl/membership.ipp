@@ -42,8 +42,14 @@ CONFMAN_DECL raft_core::change_proposed raft_core::propose_change(std::span<cons
   if (failure why = refuse_change(changes)) return {std::move(why), {}};
   // One voter more or less: each majority of the old meets each of the new (thesis, 4.1). More: both decide.
   result<configuration> next = change_one(members(), changes);
+  CONFMAN_MARK_IF(next, change_of_one);
   if (!next) next = enter_joint(members(), changes, true);
   if (!next) return {next.error(), {}};
+  CONFMAN_MARK_IF(next->joint(), joint_entered);
+  CONFMAN_MARK_IF(
+      std::any_of(next->incoming.begin(), next->incoming.end(),
+                  [this](const member& m) { return members().contains(m.id) && !members().is_voter(m.id); }),
+      learner_promoted);
   append_configuration(*std::move(next));
   check_invariants();
   return {{}, log_.last()};
@@ -58,10 +64,12 @@ CONFMAN_DECL failure raft_core::refuse_change(std::span<const member_change> cha
     return {errc::busy, "change of members: too many entries wait to be committed; try again later"};
   // Two changes at once, or one on top of what an earlier leader has left uncommitted, could give two
   // majorities that don't meet (Ongaro, "bug in single-server membership changes", raft-dev, 2015).
-  if (!leads_surely())
+  CONFMAN_MARK_IF(!leads_surely(), change_before_own_commit);
+  CONFMAN_MARK_IF(leads_surely() && change_under_way(), change_in_flight);
+  if (!leads_surely() && !CONFMAN_MUTANT(change_unsure_leader))
     return {errc::change_in_flight,
             "change of members: this leader has not committed an entry of its term yet; try again later"};
-  if (change_under_way())
+  if (change_under_way() && !CONFMAN_MUTANT(second_change))
     return {errc::change_in_flight, "change of members: another one, begun at log entry " +
                                         std::to_string(members_at().value()) +
                                         ", is under way; try again when it is done"};
@@ -79,7 +87,8 @@ CONFMAN_DECL failure raft_core::refuse_promotion(const member_change& change) co
   const std::string learner = "change of members: learner " + std::to_string(change.who.id.value());
   if (!p || !(p->recently_active || p->was_active) || !known->incarnation)
     return {errc::learner_behind, learner + " has not answered lately; promote it when it runs"};
-  if (!close_behind(*p))
+  CONFMAN_MARK_IF(!close_behind(*p), learner_behind);
+  if (!close_behind(*p) && !CONFMAN_MUTANT(promote_behind))
     return {errc::learner_behind, learner + " is " + std::to_string(log_.last_index() - p->match) +
                                       " entries behind, more than " + std::to_string(options_.promotion_lag) +
                                       "; promote it when it has caught up"};
@@ -128,13 +137,16 @@ CONFMAN_DECL void raft_core::follow_configuration() {
 // What a leader does whenever its commit index has moved.
 CONFMAN_DECL void raft_core::follow_commit() {
   bind_answered();
-  if (!leads_surely() || members_at() > state_.commit) return;
-  if (members().joint() && members().auto_leave) {
+  if (!leads_surely() || (members_at() > state_.commit && !CONFMAN_MUTANT(leave_joint_early))) return;
+  if (members().joint() && members().auto_leave && !CONFMAN_MUTANT(joint_kept)) {
     // Both majorities hold the joint configuration: from here on the new one may decide alone (thesis, 4.3).
     // Also when an earlier leader began it.
+    CONFMAN_MARK_IF(log_.term_at(members_at()) == state_.term, joint_left);
+    CONFMAN_MARK_IF(log_.term_at(members_at()) != state_.term, joint_left_by_another);
     append_configuration(*leave_joint(members()));
-  } else if (removed_for_good() && !transferring_to()) {
+  } else if (removed_for_good() && !transferring_to() && !CONFMAN_MUTANT(removed_leader_stays)) {
     // Our task ends with our removal (thesis, 4.2.2). Handing over spares the others an election timeout.
+    CONFMAN_MARK(leader_removed);
     if (transfer_leadership(node_id{})) become_follower(state_.term, node_id{});
   }
 }
@@ -167,7 +179,7 @@ CONFMAN_DECL void raft_core::bind_answered() {
   leader_role& self = *as_leader();
   const bool founded_by_majority =
       options_.first_election_by_majority && configurations_.at(state_.commit).first == log_index{};
-  if (!leads_surely() && !founded_by_majority) return;
+  if (!leads_surely() && !founded_by_majority && !CONFMAN_MUTANT(bind_unsure_leader)) return;
   configuration next = members();
   bool bound = false;
   for (auto* list : {&next.incoming, &next.outgoing, &next.learners, &next.learners_next}) {
@@ -178,6 +190,7 @@ CONFMAN_DECL void raft_core::bind_answered() {
       bound = true;
     }
   }
+  CONFMAN_MARK_IF(bound, directory_bound);
   if (bound) append_configuration(std::move(next));
 }
 

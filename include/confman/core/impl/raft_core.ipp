@@ -81,10 +81,12 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
       configurations_(log_index(0), std::move(bootstrap)),
       writes_(recovered.base.index + recovered.entries.size(), recovered.state),
       follower_reads_(options.boot, options.incarnation) {
+  if (CONFMAN_MUTANT(vote_forgotten)) state_.vote = node_id{};
   recover_log(recovered);
   // A crash may have kept a write's entries and lost the term that came behind them. Nobody was told of
   // either, and no vote of that term was given: it would have been durable in a write before.
-  if (log_.last().term > state_.term) {
+  if (log_.last().term > state_.term && !CONFMAN_MUTANT(term_behind_log)) {
+    CONFMAN_MARK(recovered_term_raised);
     state_.term = log_.last().term;
     state_.vote = node_id{};
   }
@@ -138,7 +140,9 @@ CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
   if (m.term > highest_term) return errc::bad_command;
   const member* sender = members().find_member(m.from);
   if (!sender) return detail::heard_from_strangers(m.body) ? std::error_code{} : errc::unknown_peer;
-  if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m)) {
+  if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m) &&
+      !CONFMAN_MUTANT(no_incarnation) && !CONFMAN_MUTANT(incarnation_unchecked)) {
+    CONFMAN_MARK(directory_refused);
     if (!std::holds_alternative<refused>(m.body)) send(m.from, refused{sender->incarnation});
     return errc::wrong_incarnation;
   }
@@ -162,11 +166,17 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
     // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't
     // need (leader stickiness: thesis, 4.2.3).
     if (pre_vote) return true;
-    if (vote && hears_leader() && !std::get<vote_request>(m.body).transfer) return false;
+    if (vote && hears_leader() && !std::get<vote_request>(m.body).transfer) {
+      CONFMAN_MARK(vote_ignored_for_leader);
+      return false;
+    }
+    CONFMAN_MARK_IF(vote && hears_leader(), vote_despite_leader);
     become_follower(m.term, node_id{});
     return true;
   }
   if (m.term == state_.term) return true;
+  if (CONFMAN_MUTANT(stale_append_ok) && std::holds_alternative<append_ok>(m.body)) return true;
+  if (CONFMAN_MUTANT(stale_vote_ok) && std::holds_alternative<vote_response>(m.body)) return true;
   if (pre_vote) return true;  // answered by a refusal, whose term brings the sender up to date
   // A grant bears the term of who gave it, which may be lower than the asker's: asking raised nobody's term.
   if (std::holds_alternative<pre_vote_response>(m.body)) return true;
@@ -178,6 +188,7 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
                            std::holds_alternative<commit_notice>(m.body);
   // A deposed leader, or one whose term a lone candidate has passed: tell it, or it would lead in vain for
   // ever.
+  CONFMAN_MARK_IF(from_leader, stale_leader_told);
   if (from_leader) send(m.from, stale_term{});
   return false;
 }
@@ -266,7 +277,8 @@ CONFMAN_DECL ready raft_core::take_ready(bool storage_idle) {
   outbox_.clear();
   if (storage_idle && writes_.dirty(log_, state_)) work.write = writes_.take(log_, state_);
   work.apply_first = apply_handed_ + 1;
-  apply_handed_ = std::min(state_.commit, apply_handed_ + options_.max_apply_entries);
+  apply_handed_ = std::min(CONFMAN_MUTANT(apply_uncommitted) ? log_.last_index() : state_.commit,
+                           apply_handed_ + options_.max_apply_entries);
   work.apply_last = apply_handed_;
   work.reads = std::move(answered_reads_);
   answered_reads_.clear();
@@ -318,6 +330,7 @@ CONFMAN_DECL void raft_core::release_held() {
     message m = std::move(held_.front().m);
     held_.pop_front();
     // What an older term promised is moot; sending it under its old term would be harmless and useless.
+    CONFMAN_MARK_IF(m.term != state_.term, promise_void);
     if (m.term != state_.term) continue;
     (m.to == options_.self ? own : outbox_).push_back(std::move(m));
   }

@@ -23,6 +23,8 @@ CONFMAN_DECL void raft_core::forget_reads(const std::vector<read_id>& gone) {
 
 CONFMAN_DECL bool raft_core::reads_due() const noexcept {
   if (new_reads_.empty() && new_remote_reads_.empty()) return false;
+  CONFMAN_MARK_IF(is_leader() && !leads_surely(), read_waits_for_term);
+  if (is_leader() && CONFMAN_MUTANT(read_before_own_commit)) return true;
   return is_leader() ? leads_surely() : leader_ && !new_reads_.empty();
 }
 
@@ -44,6 +46,7 @@ CONFMAN_DECL void raft_core::begin_reads() {
 CONFMAN_DECL void raft_core::confirm_reads(leader_role& self) {
   if (!self.rounds.waiting()) return;
   const std::uint64_t round = quorum_reached<std::uint64_t>(members(), [&](const member& m) {
+    if (CONFMAN_MUTANT(read_without_round)) return self.rounds.latest();
     if (m.id == options_.self) return speaks_for(m) ? self.rounds.latest() : 0;
     const progress* p = self.find(m.id);
     return p ? p->round : 0;
@@ -65,7 +68,9 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_requ
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_response& body) {
   if (m.from != leader_) return {};
-  for (const read_id id : follower_reads_.answered(body.context)) answered_reads_.push_back({id, body.index});
+  const std::vector<read_id> answered = follower_reads_.answered(body.context);
+  CONFMAN_MARK_IF(answered.empty(), read_answer_late);
+  for (const read_id id : answered) answered_reads_.push_back({id, body.index});
   return {};
 }
 
@@ -73,6 +78,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, read_index_resp
 // before it. A repeated answer is ignored.
 CONFMAN_DECL void raft_core::retry_reads() {
   if (!leader_ || !follower_reads_.waiting()) return;
+  CONFMAN_MARK(read_asked_again);
   send(leader_, read_index_request{follower_reads_.latest()});
 }
 
@@ -83,6 +89,7 @@ CONFMAN_DECL void raft_core::release_reads() {
     const std::vector<read_id> own = self->rounds.release();
     again.insert(again.end(), own.begin(), own.end());
   }
+  CONFMAN_MARK_IF(!again.empty(), reads_released);
   new_reads_.insert(new_reads_.end(), again.begin(), again.end());
   new_remote_reads_.clear();
 }

@@ -6,9 +6,10 @@ namespace confman {
 
 CONFMAN_DECL raft_core::proposed raft_core::propose(shared_bytes command) {
   if (!is_leader()) return {errc::not_leader, {}};
-  if (transferring_to()) return {errc::busy, {}};
+  if (transferring_to() && !CONFMAN_MUTANT(propose_in_transfer)) return {errc::busy, {}};
   const std::size_t waiting = static_cast<std::size_t>(log_.last_index() - state_.commit);
-  if (waiting >= options_.max_uncommitted_entries || uncommitted_bytes_ >= options_.max_uncommitted_bytes)
+  if ((waiting >= options_.max_uncommitted_entries && !CONFMAN_MUTANT(tail_unbounded)) ||
+      uncommitted_bytes_ >= options_.max_uncommitted_bytes)
     return {errc::busy, {}};
   append(entry_type::command, std::move(command));
   check_invariants();
@@ -29,27 +30,36 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_request&
     // paper 5.4.3).
     const std::size_t known = static_cast<std::size_t>(state_.commit - body.previous.index);
     if (known >= body.entries.size()) {
+      CONFMAN_MARK(append_overtaken);
       send_when_durable(m.from, append_ok{state_.commit});
       return {};
     }
   }
   if (body.previous.index < log_.base().index)
     if (const std::error_code error = skip_compacted(body)) return error;
-  if (!log_.matches(body.previous)) {
+  if (!log_.matches(body.previous) && !CONFMAN_MUTANT(append_unmatched)) {
     if (body.previous.index <= state_.commit) return errc::log_diverged;
     const log_index limit = std::min(body.previous.index, log_.last_index());
-    send(m.from, append_reject{body.previous.index, log_.last_agreeing({body.previous.term, limit})});
+    const version hint = log_.last_agreeing({body.previous.term, limit});
+    CONFMAN_MARK_IF(hint.index < limit, hint_by_term);
+    send(m.from, append_reject{body.previous.index, hint});
     return {};
   }
   // Equal (index, term) with unequal history is impossible (log matching), so the hardware or the code is
   // broken.
-  if (log_.hash_at(body.previous.index) != body.previous_hash) return errc::log_diverged;
+  if (log_.hash_at(body.previous.index) != body.previous_hash && !CONFMAN_MUTANT(append_unmatched))
+    return errc::log_diverged;
   log_index match;
   if (const std::error_code error = append_from(body, match)) return error;
   // Only what this leader has just confirmed may be committed: a longer log of ours may end in a stale
   // suffix.
-  commit_to(std::min(body.commit, match));
-  send_when_durable(m.from, append_ok{match});
+  CONFMAN_MARK_IF(match < log_.last_index(), append_agrees_before_more);
+  CONFMAN_MARK_IF(match < std::min(body.commit, log_.last_index()), commit_held_back);
+  commit_to(CONFMAN_MUTANT(commit_beyond_match) ? body.commit : std::min(body.commit, match));
+  if (CONFMAN_MUTANT(append_before_sync))
+    send(m.from, append_ok{match});
+  else
+    send_when_durable(m.from, append_ok{match});
   return {};
 }
 
@@ -66,17 +76,17 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
     last_term = e.term;
   }
   std::size_t i = 0;
-  while (i < body.entries.size() && log_.matches({body.entries[i].term, body.entries[i].index})) ++i;
+  while (i < body.entries.size() &&
+         (log_.matches({body.entries[i].term, body.entries[i].index}) ||
+          (CONFMAN_MUTANT(conflict_kept) && body.entries[i].index <= log_.last_index())))
+    ++i;
   for (; i < body.entries.size(); ++i) {
     const entry& e = body.entries[i];
     if (e.index <= log_.last_index()) {
       CONFMAN_ASSERT(!is_leader(), "a leader never truncates");
+      CONFMAN_MARK(conflict_truncated);
       if (e.index <= state_.commit) return errc::log_diverged;  // a committed entry is never truncated
-      for (log_index gone = e.index; gone <= log_.last_index(); ++gone)
-        uncommitted_bytes_ -= cost(log_.at(gone));
-      log_.truncate_from(e.index);
-      writes_.truncated(e.index);
-      configurations_.truncate_from(e.index);
+      truncate(e.index);
     }
     if (e.type == entry_type::configuration) {
       configurations_.append(e.index, *decode_configuration(e.payload.view()));
@@ -84,7 +94,17 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
     uncommitted_bytes_ += cost(e);
     log_.append(e);
   }
+  if (CONFMAN_MUTANT(truncate_agreeing) && std::max(match, state_.commit) < log_.last_index())
+    truncate(std::max(match, state_.commit) + 1);
   return {};
+}
+
+CONFMAN_DECL void raft_core::truncate(log_index from) {
+  CONFMAN_MARK_IF(members_at() >= from, configuration_truncated);
+  for (log_index gone = from; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
+  log_.truncate_from(from);
+  writes_.truncated(from);
+  configurations_.truncate_from(from);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body) {
@@ -95,7 +115,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body
   note_directory(*peer, m.incarnation, true);
   peer->verify = false;
   const bool news = body.match > peer->match;
-  if (news) peer->match = body.match;
+  if (news || CONFMAN_MUTANT(match_goes_back)) peer->match = body.match;
   peer->window.acknowledged(peer->match);
   if (peer->state == progress_state::probe && body.match + 1 >= peer->next) peer->become_replicate();
   if (peer->state == progress_state::snapshot && peer->match + 1 >= stored_first_) peer->become_replicate();
@@ -115,11 +135,15 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_reject& 
   note_directory(*peer, m.incarnation, false);
   // Late or repeated: what is known to match stays matched, and a probe is only answered by its own
   // rejection.
+  CONFMAN_MARK_IF(body.rejected <= peer->match, rejection_late);
   if (body.rejected <= peer->match || peer->state == progress_state::snapshot) return {};
   if (peer->state == progress_state::probe && body.rejected + 1 != peer->next) return {};
   // The follower names the last place that may agree from its side; ours may be earlier (paper, 5.3, end).
   const version agreeing = body.hint.index < log_.floor().index ? body.hint : log_.last_agreeing(body.hint);
-  const log_index next = std::min(agreeing.index + 1, body.rejected);
+  CONFMAN_MARK_IF(agreeing.index < body.hint.index, hint_met_earlier);
+  CONFMAN_MARK_IF(peer->state == progress_state::replicate, loss_found);
+  const log_index next =
+      CONFMAN_MUTANT(hint_overshoots) ? log_.last_index() + 1 : std::min(agreeing.index + 1, body.rejected);
   peer->become_probe(next);
   return {};
 }
@@ -134,17 +158,32 @@ CONFMAN_DECL void raft_core::commit_to(log_index index) {
 
 // A leader commits by counting only entries of its own term (paper, 5.4.2, figure 8).
 CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
-  const log_index index = quorum_reached<log_index>(members(), [&](const member& m) {
+  const auto held = [&](const member& m) {
     const progress* p = self.find(m.id);
+    if (CONFMAN_MUTANT(self_before_sync) && m.id == options_.self) return log_.last_index();
+    if (CONFMAN_MUTANT(no_incarnation) && p) return p->match;
     return p && p->incarnation && p->incarnation == m.incarnation ? p->match : log_index{};
-  });
-  if (index > state_.commit && log_.term_at(index) == state_.term) {
+  };
+  log_index index = quorum_reached<log_index>(members(), held);
+  if (CONFMAN_MUTANT(learner_counts)) {
+    std::vector<member> all = members().incoming;
+    all.insert(all.end(), members().learners.begin(), members().learners.end());
+    index = majority_reached<log_index>(all, held);
+  }
+  if (CONFMAN_MUTANT(removed_leader_counts) && !members().is_voter(options_.self)) {
+    std::vector<member> all = members().incoming;
+    all.push_back({options_.self, options_.incarnation});
+    index = majority_reached<log_index>(all, held);
+  }
+  CONFMAN_MARK_IF(index > state_.commit && log_.term_at(index) != state_.term, commit_waits_for_term);
+  if (index > state_.commit && (log_.term_at(index) == state_.term || CONFMAN_MUTANT(commit_earlier_term))) {
     commit_to(index);
     follow_commit();  // may end this role
   }
 }
 
 CONFMAN_DECL bool raft_core::window_open(const progress& peer) const noexcept {
+  if (CONFMAN_MUTANT(window_unbounded)) return true;
   return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
 }
 
@@ -152,7 +191,9 @@ CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcep
   if (peer.id == options_.self || peer.state == progress_state::snapshot || peer.fetching) return false;
   if (peer.state == progress_state::probe) return !peer.probe_sent;
   if (peer.verify) return true;
+  CONFMAN_MARK_IF(peer.next <= log_.last_index() && !window_open(peer), window_full);
   if (peer.next <= log_.last_index()) return window_open(peer);
+  if (CONFMAN_MUTANT(notice_commit)) return peer.told_commit < state_.commit;
   return peer.told_commit < std::min(state_.commit, peer.match);
 }
 
@@ -175,7 +216,7 @@ CONFMAN_DECL void raft_core::send_appends(progress& peer) {
     send(peer.id, append_request{previous->at, previous->hash, state_.commit, {}});
   } else {
     // Nothing else is on its way: without this a follower's readers and watchers would wait for a heartbeat.
-    peer.told_commit = std::min(state_.commit, peer.match);
+    peer.told_commit = CONFMAN_MUTANT(notice_commit) ? state_.commit : std::min(state_.commit, peer.match);
     send(peer.id, commit_notice{peer.told_commit});
   }
 }
@@ -214,7 +255,10 @@ CONFMAN_DECL void raft_core::send_entries(progress& peer, const log_place& previ
 
 CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
   for (const progress& p : self.peers)
-    if (p.id != options_.self) send(p.id, heartbeat{std::min(state_.commit, p.match), self.rounds.latest()});
+    if (p.id != options_.self)
+      send(p.id,
+           heartbeat{CONFMAN_MUTANT(heartbeat_commit) ? state_.commit : std::min(state_.commit, p.match),
+                     self.rounds.latest()});
 }
 
 // A leader never names more than we acknowledged to it, so there is no stale suffix to fear; and if we don't
@@ -241,10 +285,13 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
   peer->recently_active = true;
   peer->probe_sent = false;
   // Sent but not acknowledged since the last heartbeat: slow, or lost. Asking costs one empty message.
-  if (peer->state == progress_state::replicate && peer->match + 1 < peer->next)
+  if (peer->state == progress_state::replicate && peer->match + 1 < peer->next &&
+      !CONFMAN_MUTANT(loss_unnoticed))
     peer->verify = peer->match == peer->match_at_heartbeat;
+  CONFMAN_MARK_IF(peer->verify, loss_suspected);
   peer->match_at_heartbeat = peer->match;
   if (body.round > peer->round) peer->round = body.round;
+  if (CONFMAN_MUTANT(read_stale_round)) peer->round = self->rounds.latest();
   confirm_reads(*self);
   return {};
 }

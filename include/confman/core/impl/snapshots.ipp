@@ -21,7 +21,10 @@ CONFMAN_DECL void raft_core::recover_log(recovered_log& recovered) {
     log_.append(std::move(e));
   }
   applied_ = apply_handed_ = from;
-  if (snapshot_ && log_.place_at(from) != log_place{snapshot_->at, snapshot_->hash}) begin_at(*snapshot_);
+  if (snapshot_ && log_.place_at(from) != log_place{snapshot_->at, snapshot_->hash}) {
+    CONFMAN_MARK(snapshot_recovered);
+    begin_at(*snapshot_);
+  }
 }
 
 // Everything before the snapshot's end is replaced by it, everything after it is void.
@@ -30,7 +33,7 @@ CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
   const log_place end{meta.at, meta.hash};
   log_.reset(end);
   writes_.reset(end);
-  configurations_.reset(meta.members_at, meta.members);
+  if (!CONFMAN_MUTANT(install_keeps_members)) configurations_.reset(meta.members_at, meta.members);
   uncommitted_bytes_ = 0;
   stored_first_ = meta.at.index + 1;
   stored_base_ = end;
@@ -39,20 +42,32 @@ CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
 
 CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
   if (meta.at.term > highest_term || !meta.at.index || meta.at.index > highest_index) return false;
-  if (meta.at.index <= state_.commit) {
+  if (meta.at.index <= state_.commit && !CONFMAN_MUTANT(install_old_snapshot)) {
     // What it says is known here. The leader still has to hear it, or it would go on offering snapshots.
+    CONFMAN_MARK(snapshot_old);
     acknowledge(state_.commit);
     return false;
   }
-  const bool known = log_.matches(meta.at);
+  const bool known = log_.matches(meta.at) && !CONFMAN_MUTANT(install_old_snapshot);
   // Equal places have equal histories (log matching, paper 5.3), and a leader has every committed entry
   // (paper, 5.4.3). Where that doesn't hold, hardware or code is broken: no data is thrown away for it.
   if (known ? log_.hash_at(meta.at.index) != meta.hash : is_leader()) return false;
   if (meta.at.term > state_.term) become_follower(meta.at.term, node_id{});
+  CONFMAN_MARK_IF(known, snapshot_known);
+  CONFMAN_MARK_IF(!known && meta.at.index <= log_.last_index(), snapshot_discards);
+  CONFMAN_MARK_IF(!known && meta.at.index > log_.last_index(), snapshot_replaces);
   if (known) {
     // "If existing log entry has same index and term as snapshot's last included entry, retain log entries
     // following it and reply" (paper, figure 13, 6). Only what is committed gets into a snapshot.
     commit_to(meta.at.index);
+  } else if (CONFMAN_MUTANT(install_keeps_suffix)) {
+    const log_view before = log_;
+    begin_at(meta);
+    snapshot_ = meta;
+    for (log_index i = meta.at.index + 1; i >= before.first_index() && i <= before.last_index(); ++i) {
+      uncommitted_bytes_ += cost(before.at(i));
+      log_.append(before.at(i));
+    }
   } else {
     begin_at(meta);  // "discard the entire log" (paper, figure 13, 7 and 8)
     snapshot_ = meta;
@@ -63,6 +78,8 @@ CONFMAN_DECL bool raft_core::install(const snapshot_meta& meta) {
 }
 
 CONFMAN_DECL void raft_core::acknowledge(log_index match) {
+  if (leader_ && leader_ != options_.self && CONFMAN_MUTANT(install_before_stored))
+    return send(leader_, append_ok{match});
   if (leader_ && leader_ != options_.self) send_when_durable(leader_, append_ok{match});
 }
 
@@ -70,7 +87,8 @@ CONFMAN_DECL snapshot_meta raft_core::describe_snapshot() const {
   CONFMAN_ASSERT(applied_, "a snapshot contains something");
   // The configuration in force at that place: a later one is not committed yet, or not in this state
   // (thesis, 5.1.1).
-  const configuration_log::placed& in_force = configurations_.at(applied_);
+  const configuration_log::placed& in_force =
+      configurations_.at(CONFMAN_MUTANT(snapshot_uncommitted_members) ? log_.last_index() : applied_);
   const log_place end = *log_.place_at(applied_);
   return {end.at, end.hash, in_force.second, in_force.first};
 }
@@ -82,6 +100,7 @@ CONFMAN_DECL void raft_core::compacted(const snapshot_meta& meta, log_index keep
   CONFMAN_ASSERT(log_.hash_at(meta.at.index).value_or(meta.hash) == meta.hash, "a snapshot is of this log");
   snapshot_ = meta;
   configurations_.compact_to(std::min(meta.at.index, applied_));
+  if (CONFMAN_MUTANT(release_all)) keep_from = applied_ + 1;
   keep_from = std::min(keep_from, applied_ + 1);
   if (keep_from > stored_first_) {
     const log_index last_gone = keep_from - 1;
@@ -102,14 +121,17 @@ CONFMAN_DECL void raft_core::trim(std::size_t just_droppable) {
   const log_index droppable = std::min(applied_, writes_.stable());
   const log_index limit = std::min(droppable, log_.base().index + (max_trimmed_entries + just_droppable));
   log_.compact_to(std::min(stored_first_ - 1, limit));
-  while (log_.bytes() > options_.max_cached_bytes && log_.base().index < limit)
+  while (log_.bytes() > options_.max_cached_bytes && log_.base().index < limit) {
+    CONFMAN_MARK(cache_trimmed);
     log_.compact_to(log_.base().index + 1);
+  }
   log_.raise_floor(stored_first_ - 1);
 }
 
 // An append that begins before what is in memory: what is dropped from memory is committed, and so known to
 // agree. The rest of the append must still continue this very log.
 CONFMAN_DECL std::error_code raft_core::skip_compacted(append_request& body) {
+  CONFMAN_MARK(append_skips_compacted);
   const log_place base = *log_.place_at(log_.base().index);
   const std::size_t known = static_cast<std::size_t>(base.at.index - body.previous.index);
   CONFMAN_ASSERT(known < body.entries.size(), "an append of nothing new has been answered");
@@ -148,6 +170,7 @@ CONFMAN_DECL void raft_core::read_or_snapshot(progress& peer, log_index from) {
 
 CONFMAN_DECL void raft_core::want_snapshot(progress& peer) {
   CONFMAN_ASSERT(snapshot_, "what is released, a snapshot holds");
+  CONFMAN_MARK(snapshot_wanted);
   peer.become_snapshot();
   snapshots_wanted_.push_back(peer.id);
 }
@@ -169,6 +192,7 @@ CONFMAN_DECL void raft_core::entries_fetched(node_id peer, log_index from, std::
   p->fetching.reset();
   if (from != p->next && from + 1 != p->next) return;
   if (!is_of_log(from, entries)) {
+    CONFMAN_MARK(fetch_void);
     // Unreadable, or released meanwhile. Without a snapshot that would help it is tried again when the
     // follower is next heard of.
     if (snapshot_ && snapshot_->at.index >= p->next) return want_snapshot(*p);
@@ -182,6 +206,7 @@ CONFMAN_DECL void raft_core::entries_fetched(node_id peer, log_index from, std::
   }
   const std::optional<log_place> previous = place_before(*p);
   if (entries.empty() || !previous || !(p->state == progress_state::probe || window_open(*p))) return;
+  CONFMAN_MARK(append_from_disk);
   send_entries(*p, *previous, std::move(entries));
 }
 
@@ -202,12 +227,13 @@ CONFMAN_DECL void raft_core::snapshot_failed(node_id peer) {
 // election timeout, who has given no news is asked.
 CONFMAN_DECL void raft_core::ask_silent_peers() {
   leader_role* self = as_leader();
-  if (!self) return;
+  if (!self || CONFMAN_MUTANT(snapshot_not_resent)) return;
   for (progress& p : self->peers) {
     const bool waits = p.state == progress_state::snapshot || p.probe_sent;
     p.silent_ticks = waits ? p.silent_ticks + 1 : 0;
     if (p.silent_ticks < options_.election_ticks) continue;
     p.silent_ticks = 0;
+    CONFMAN_MARK_IF(p.state == progress_state::snapshot, snapshot_silent);
     if (p.state == progress_state::snapshot) p.become_probe(log_.last_index() + 1);
     p.probe_sent = false;
   }

@@ -87,11 +87,12 @@ CONFMAN_DECL void map_state::write(const command_view& command, apply_result& an
       return;
     }
   }
-  if (detail::command_codec::compares(command.kind) && command.expected_revision != answer.previous_revision)
+  if (!CONFMAN_MUTANT(compare_ignored) && detail::command_codec::compares(command.kind) &&
+      command.expected_revision != answer.previous_revision)
     answer.code = make_error_code(errc::compare_failed);
   else if (detail::command_codec::carries_value(command.kind))
     put(command, existing, upload);
-  else if (existing)
+  else if (existing && !CONFMAN_MUTANT(erase_ignored))
     erase(existing);
 }
 
@@ -125,7 +126,8 @@ CONFMAN_DECL void map_state::write_in_session(const command_view& command, apply
     case verdict::fresh:
       write(command, answer);
       // Like `busy`, this asks for a repetition under the same sequence, which must not get it as its answer.
-      if (answer.code != errc::upload_expired) sessions_->remember(command, answer);
+      if (answer.code != errc::upload_expired && !CONFMAN_MUTANT(answers_not_kept))
+        sessions_->remember(command, answer);
       return;
     case verdict::replay:
       if (known->code != 0) answer.code = make_error_code(static_cast<errc>(known->code));
@@ -145,6 +147,9 @@ CONFMAN_DECL void map_state::write_in_session(const command_view& command, apply
 }
 
 CONFMAN_DECL void map_state::expire() {
+  if (CONFMAN_MUTANT(local_expiry))
+    sessions_->expire(clock_.now() + static_cast<std::int64_t>(core_->epochs.current() * 100),
+                      expired_per_entry);
   sessions_->expire(clock_.now(), expired_per_entry);
   uploads_.expire(next_.at.index.value(), clock_.now(),
                   [this](map_entry&& memory) { drop_upload(std::move(memory)); });
@@ -190,8 +195,9 @@ CONFMAN_DECL void map_state::put(const command_view& command, const record* exis
   from.at = next_.at;
   from.timestamp = command.timestamp;
   from.author = command.author;
-  from.create_revision = existing ? existing->create_revision() : next_.at.index.value();
-  from.key_version = existing ? existing->key_version() + 1 : 1;
+  from.create_revision =
+      existing && !CONFMAN_MUTANT(created_anew) ? existing->create_revision() : next_.at.index.value();
+  from.key_version = existing && !CONFMAN_MUTANT(writes_uncounted) ? existing->key_version() + 1 : 1;
   // Two references: the tree's and that of the change event.
   const record* const added =
       upload ? upload->seal(from, 2) : core_->records.create(command.key, command.value, from, 2);
@@ -287,7 +293,10 @@ CONFMAN_DECL std::uint64_t map_state::replica_hash() const noexcept {
 
 CONFMAN_DECL map_capture map_state::capture() const {
   CONFMAN_ASSERT(!changed_, "a capture is made of what is published");
-  return map_capture(snapshot(), sessions_->image(), uploads_.images(), clock_);
+  return map_capture(
+      snapshot(), CONFMAN_MUTANT(sessions_not_in_snapshot) ? detail::session_image() : sessions_->image(),
+      CONFMAN_MUTANT(uploads_not_in_snapshot) ? std::vector<detail::upload_image>() : uploads_.images(),
+      CONFMAN_MUTANT(clock_not_in_snapshot) ? detail::log_clock() : clock_);
 }
 
 CONFMAN_DECL void map_state::adopt(loaded_map&& loaded) {

@@ -48,10 +48,12 @@ CONFMAN_DECL session& session_table::own(std::uint32_t slot) {
 
 CONFMAN_DECL session_table::places::iterator session_table::find_alive(std::uint64_t id, std::int64_t now) {
   const auto found = by_id_.find(id);
+  if (CONFMAN_MUTANT(session_outlives)) return found;
   return found != by_id_.end() && now > at(found->second.slot).deadline() ? by_id_.end() : found;
 }
 
 CONFMAN_DECL void session_table::expire(std::int64_t now, std::size_t most) {
+  if (CONFMAN_MUTANT(session_outlives)) return;
   for (; most != 0 && !deadlines_.empty() && deadlines_.begin()->first < now; --most)
     remove(by_id_.find(deadlines_.begin()->second));
 }
@@ -61,7 +63,8 @@ CONFMAN_DECL void session_table::open(std::uint64_t index, std::uint64_t time_to
   session s;
   s.id = s.used_by = index;
   s.used_at = now;
-  s.time_to_live = static_cast<std::int64_t>(time_to_live_ms) * 1000;
+  s.time_to_live =
+      static_cast<std::int64_t>(time_to_live_ms) * (CONFMAN_MUTANT(session_cut_short) ? 500 : 1000);
   add(s);
 }
 
@@ -106,7 +109,7 @@ CONFMAN_DECL session& session_table::touch(places::iterator found, std::uint64_t
   session& s = own(found->second.slot);
   hash_ -= hash_head(s);
   auto moved = deadlines_.extract({s.deadline(), s.id});
-  s.used_at = now;
+  if (!CONFMAN_MUTANT(session_not_renewed)) s.used_at = now;
   s.used_by = index;
   moved.value().first = s.deadline();
   deadlines_.insert(std::move(moved));
@@ -119,7 +122,9 @@ CONFMAN_DECL session& session_table::touch(places::iterator found, std::uint64_t
 CONFMAN_DECL void session_table::forget(session& s, std::uint64_t below) {
   if (below <= s.acknowledged) return;
   s.acknowledged = below;
-  for (; s.size() != 0 && s.begin()->sequence < below; ++s.forgotten) {
+  for (; s.size() != 0 && (s.begin()->sequence < below ||
+                           (CONFMAN_MUTANT(answers_dropped_early) && s.begin()->sequence == below));
+       ++s.forgotten) {
     hash_ -= hash_answer(s.id, *s.begin());
     bytes_ -= sizeof(kept_answer);
   }
@@ -145,7 +150,7 @@ CONFMAN_DECL session_table::use_result session_table::use(const command_view& wr
   const auto found = find_alive(write.session, now);
   if (found == by_id_.end()) return {};
   const session& s = touch(found, write.acknowledged, index, now);
-  if (write.sequence < s.acknowledged) return {};
+  if (write.sequence < s.acknowledged && !CONFMAN_MUTANT(acknowledged_again)) return {};
   const kept_answer* const known = std::lower_bound(s.begin(), s.end(), write.sequence, before);
   if (known != s.end() && known->sequence == write.sequence) return {verdict::replay, known};
   return {s.size() < max_kept_answers ? verdict::fresh : verdict::full, nullptr};

@@ -168,6 +168,7 @@ CONFMAN_DECL void watch_hub::restart(std::uint64_t revision) {
     for (auto& [id, w] : watches_) {
       // Everything up to current_ was offered; a later `through` was asked for by who has seen that revision.
       if (w->ended || std::max(current_, w->through) >= revision) continue;
+      if (CONFMAN_MUTANT(watch_silent_resume)) continue;
       end(*w,
           {errc::compacted, "the watch of " + detail::quoted(w->prefix) +
                                 " ended: this member took over a snapshot at revision " +

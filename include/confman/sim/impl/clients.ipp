@@ -24,6 +24,7 @@ class world::write_call final : public write_operation {
     if (at_->dead()) return;  // nobody hears it any more
     client& c = owner_->clients_[who_];
     const bool answered = !code || code == errc::compare_failed || code == errc::session_expired;
+    if (!answered) owner_->shared_.clients.on_refused(at_->id(), id_, code);
     if (!answered && try_again()) return end();
     owner_->shared_.clients.on_write(at_->id(), id_, code, result);
     if (!code && kind_ == call_kind::open_session) {

@@ -321,7 +321,7 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
 
 CONFMAN_DECL void world::restart(node& n) {
   if (n.up() || !in_use_[n.id().value()]) return;
-  if (n.start()) return;
+  if (n.start()) return shared_.net.haunt(n.id());  // answers to the process before it
   const bool refused = !n.fuse().blown() && n.platter().rotten();
   if (!refused) {
     shared_.counts.add(n.fuse().blown() ? counted::recovery_crashes : counted::disk_errors);

@@ -57,15 +57,17 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
     const call_id id = call_of(command->timestamp);
+    sessions_.advance(*command);
+    if (command->kind == command_kind::session_open) sessions_.open(index, command->time_to_live_ms);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
-    if (command->session != 0 && replay_session(c, done, result)) return applied_.push_back(done);
+    if (command->session != 0 && replay_session(*command, c, done, result)) return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
                                                std::to_string(index));
-    if (c.state == status::refused)
+    if (c.state == status::refused || c.withdrawn)
       trace_.fail(invariant::exactly_once,
                   "write " + std::to_string(id) + " was refused as certainly not applied, node " +
                       std::to_string(node.value()) + " applies it at " + std::to_string(index));
@@ -99,19 +101,25 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     done.code = errc::compare_failed;
   else if (command.kind != command_kind::erase || done.previous != 0) {
     const bool exists = command.kind != command_kind::erase;
+    const bool anew = done.previous == 0;
     changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
-    key.push_back({index, exists, done.by});
+    key.push_back(
+        {index, exists, done.by, anew ? index : key.back().created, anew ? 1 : key.back().writes + 1});
   }
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone
-// for good. When it goes, the map says, and all replicas must agree. True: this entry has no effect.
-CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_result& result) {
+// for good: when log time says so, not before and not later. True: this entry has no effect.
+CONFMAN_DECL bool history::replay_session(const command_view& command, call& c, effect& done,
+                                          const apply_result& result) {
   const auto fail = [&](const char* why) {
     trace_.fail(invariant::exactly_once, "a write of a session, applied at " + std::to_string(c.applied) +
                                              " (0: not yet), comes again at " +
                                              std::to_string(done.at.index.value()) + " and " + why);
   };
+  if (sessions_.use(command) == (result.code == errc::session_expired))
+    fail(result.code == errc::session_expired ? "is told that its session has expired, which has time left"
+                                              : "is taken, although its session has expired");
   if (result.code == errc::session_expired) {
     counts_.add(counted::sessions_expired);
     c.expired = done.at.index.value();
@@ -135,7 +143,27 @@ CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_res
   return true;
 }
 
+namespace detail {
+
+[[nodiscard]] inline bool says_not_applied(std::error_code code) noexcept {
+  return code == errc::not_leader || code == errc::no_leader || code == errc::busy || code == errc::stopped;
+}
+
+}  // namespace detail
+
+CONFMAN_DECL void history::on_refused(node_id node, call_id id, std::error_code code) {
+  call& c = calls_[id];
+  if (c.times_sent_again != 0 || !detail::says_not_applied(code)) return;
+  if (c.applied != 0)
+    trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is refused by node " +
+                                             std::to_string(node.value()) + " ('" + code.message() +
+                                             "') and was applied at " + std::to_string(c.applied));
+  c.withdrawn = true;
+}
+
 CONFMAN_DECL void history::on_again(node_id node, call_id id) {
+  calls_[id].withdrawn = false;
+  ++calls_[id].times_sent_again;
   trace_.note(step::called, node, id, 100, calls_[id].key);
   ++calls_[id].sent_again;
   counts_.add(counted::session_retries);
@@ -207,16 +235,46 @@ CONFMAN_DECL void history::on_read(node_id node, call_id id, const map_view& sta
             " was known to its client, or to somebody before it began");
   const change* expected = at(c.key, revision);
   const record* found = state.find(key_name(c.key));
-  const bool same = expected ? found && found->modify_revision() == expected->index &&
-                                   found->value() == value_of(expected->by)
-                             : !found;
+  const bool same = expected ? found && shows(*found, *expected) : !found;
   if (!same)
     trace_.fail(invariant::linearizable,
                 "read " + std::to_string(id) + " on node " + std::to_string(node.value()) + " at index " +
                     std::to_string(revision) + " finds revision " +
                     std::to_string(found ? found->modify_revision() : 0) + " of its key; a " +
                     "replay gives " + std::to_string(expected ? expected->index : 0) + " (or another value)");
+  check_scan(node, state, id % 2 == 0 ? "" : key_name(c.key));
   if (c.kind == call_kind::read_linearizable) floor_ = std::max(floor_, revision);
+}
+
+CONFMAN_DECL bool history::shows(const record& found, const change& expected) const {
+  return found.modify_revision() == expected.index && found.create_revision() == expected.created &&
+         found.key_version() == expected.writes && found.value() == value_of(expected.by);
+}
+
+// All keys that begin so, in order, and no other.
+CONFMAN_DECL void history::check_scan(node_id node, const map_view& state, std::string_view prefix) const {
+  const std::uint64_t revision = state.revision();
+  std::map<std::string, const change*> expected;
+  std::size_t keys = 0;
+  for (std::uint32_t key = 0; key < plan_.keys; ++key) {
+    const change* there = at(key, revision);
+    std::string name = key_name(key);
+    keys += there ? 1 : 0;
+    if (there && name.starts_with(prefix)) expected.emplace(std::move(name), there);
+  }
+  auto next = expected.begin();
+  bool good = state.size() == keys;
+  state.for_each_prefix(prefix, [&](const record& r) {
+    good = good && next != expected.end() && r.key() == next->first &&
+           r.modify_revision() == next->second->index;
+    if (good) ++next;
+    return good;
+  });
+  if (!good || next != expected.end())
+    trace_.fail(invariant::linearizable, "a scan of '" + std::string(prefix) + "' on node " +
+                                             std::to_string(node.value()) + " at index " +
+                                             std::to_string(revision) + " finds other keys than the " +
+                                             std::to_string(expected.size()) + " that a replay gives");
 }
 
 CONFMAN_DECL void history::on_lost(node_id node, call_id id, std::error_code code) {

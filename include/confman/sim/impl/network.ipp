@@ -118,6 +118,18 @@ CONFMAN_DECL void network::haunt(node_id to) {
   }
 }
 
+// Any leader might as well have sent fewer entries at a time: a follower can't rely on ours sending all that
+// there are.
+CONFMAN_DECL void network::send_shortened(const message& m, dice& own) {
+  const auto* append = std::get_if<append_request>(&m.body);
+  if (!append || append->entries.empty() || calm_ || !own.chance(2 * plan_.duplication)) return;
+  message shorter = m;
+  auto& entries = std::get<append_request>(shorter.body).entries;
+  entries.resize(own.below(entries.size()));
+  counts_.add(counted::shortened_appends);
+  post(in_flight(std::move(shorter)), m.from, m.to, draw_delay(m.from, m.to));
+}
+
 CONFMAN_DECL void network::send(message&& m) {
   counts_.add(counted::messages);
   const node_id from = m.from;
@@ -125,6 +137,7 @@ CONFMAN_DECL void network::send(message&& m) {
   if (!connected(from, to)) return counts_.add(counted::cut_messages);
   dice& own = link(from, to);
   if (!calm_ && own.chance(plan_.loss)) return counts_.add(counted::lost_messages);
+  send_shortened(m, own);
   if (!calm_) draw_troubles(from, to);
   const bool answer = m.body.index() == type_of<append_ok> || m.body.index() == type_of<vote_response> ||
                       m.body.index() == type_of<read_index_response>;

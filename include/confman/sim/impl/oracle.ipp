@@ -222,7 +222,8 @@ CONFMAN_DECL bool oracle::has_held(const member& m, log_index index, chain_hash 
 }
 
 CONFMAN_DECL bool oracle::holds(const node_account& account, log_index index, chain_hash hash) const {
-  if (index <= account.snapshot && index <= committed()) return committed_hash(index) == hash;
+  // A snapshot that has arrived stands beside a log that it hasn't replaced yet.
+  if (index <= account.snapshot && index <= committed() && committed_hash(index) == hash) return true;
   return index.value() < account.log.size() && account.log[index.value()].hash == hash;
 }
 
@@ -259,6 +260,8 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
                                                 std::to_string(account.durable.vote.value()));
     return;
   }
+  if (std::holds_alternative<timeout_now>(m.body)) return check_transfer(node, m, core);
+  if (std::holds_alternative<append_request>(m.body)) return check_window(node, m, core);
   const auto* ok = std::get_if<append_ok>(&m.body);
   if (!ok) return;
   // Promised in an earlier term, and kept then: a leader of that term who counts it finds every majority met
@@ -277,6 +280,7 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
 CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
   using detail::text;
   const progress* peer = core.progress_of(from);
+  if (peer) check_progress(node, nodes_[node.value()], *peer, core);
   if (peer && peer->incarnation && nodes_[from.value()].incarnation != peer->incarnation) return;  // wiped
   if (!peer || nodes_[from.value()].durable.term > core.term()) return;
   const std::optional<chain_hash> hash = hash_at(core, peer->match);
@@ -308,6 +312,7 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
     trace_.fail(invariant::bounds, text(node) + ": first " + text(core.log().first_index()) + ", applied " +
                                        text(core.applied()) + ", commit " + text(core.commit()) + ", last " +
                                        text(core.log().last_index()));
+  check_stable(node, core);
   // One that commits its own removal leads no more afterwards.
   const bool leads = core.role() == role::leader || account.leads == core.term();
   if (core.role() == role::leader)
@@ -329,6 +334,8 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
   if (core.members_at() == account.members_at && core.members() == account.members) return;
   const configuration before = std::exchange(account.members, core.members());
   const log_index before_at = std::exchange(account.members_at, core.members_at());
+  // Who is removed and comes back begins anew.
+  std::erase_if(account.followers, [&](const auto& f) { return !core.members().contains(f.first); });
   if (core.role() != role::leader || core.members_at() <= before_at) return;
   const auto voters = [](const std::vector<member>& list) {
     std::vector<node_id> ids;
@@ -340,7 +347,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     return voters(c.incoming) == voters(core.members().incoming) &&
            voters(c.outgoing) == voters(core.members().outgoing);
   };
-  if (same(before)) return;  // a binding, an address, a learner
+  if (same(before)) return check_binding(node, before, before_at, core);
   counts_.add(counted::voter_changes);
   if (core.members().joint()) counts_.add(counted::joint_changes);
   if (before_at > core.commit())
@@ -351,6 +358,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters in term " +
                                                      text(core.term()) +
                                                      ", of which nothing is committed yet");
+  check_promotions(node, before, core);
   if (!majorities_meet(before, core.members()))
     trace_.fail(invariant::configuration_safety, text(node) + ": majorities of the configurations at " +
                                                      text(before_at) + " and " + text(core.members_at()) +
@@ -418,12 +426,16 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
       trace_.fail(invariant::leader_completeness, text(node) + " leads term " + text(core.term()) +
                                                       " without the committed entry " +
                                                       show({committed_term(known), known}));
+    check_elected(node, core);
   } else if (core.log().last_index() < account.last_as_leader.index ||
              hash_at(core, account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +
                                                     " and has changed its entry " +
                                                     show(account.last_as_leader));
+  } else {
+    check_leading(node, account, core);
   }
+  account.hands_over_to = core.transferring_to();
   account.last_as_leader = core.log().last();
   account.last_hash_as_leader = core.log().last_hash();
 }

@@ -97,7 +97,7 @@ CONFMAN_DECL bool log_replay::frame_at(std::string_view bytes, std::uint64_t off
   if (room < taken || frame.body_bytes > room - taken || frame.body_bytes % log_format::alignment != 0)
     return bad("the batch is longer than the segment");
   const std::string_view body = bytes.substr(offset + log_format::frame_header_bytes, frame.body_bytes);
-  if (crc32c(body, where.seed(offset)) != frame.body_checksum)
+  if (crc32c(body, where.seed(offset)) != frame.body_checksum && !CONFMAN_MUTANT(checksum_ignored))
     return bad("the batch does not match its checksum");
   return true;
 }
@@ -111,12 +111,14 @@ CONFMAN_DECL failure log_replay::stopped(const std::string& path, std::string_vi
                   why + " where batch " + std::to_string(expected_) + " must be: " + proof +
                       " says that it was written and synced");
   };
-  if (expected_ <= proven_)
+  if (CONFMAN_MUTANT(log_cut_anywhere)) next = nullptr;
+  if (expected_ <= proven_ && !CONFMAN_MUTANT(log_cut_anywhere))
     return lost(expected_ <= who_.known_frame ? "the identity file" : "an earlier batch");
   if (next != nullptr && next->synced() >= expected_) return lost("the header of the segment after it");
   if (next != nullptr && next->first_frame != expected_ + 1)
     return damage(path, end_.offset, why + " and the segment after it does not continue this one");
-  if (const auto proof = find_proof(bytes, header, end_.offset, expected_))
+  if (const auto proof = find_proof(bytes, header, end_.offset, expected_);
+      proof && !CONFMAN_MUTANT(log_cut_anywhere))
     return lost("the batch header at offset " + std::to_string(*proof));
   end_.seal_missing = next != nullptr;
   end_.stale_bytes = std::any_of(bytes.begin() + static_cast<std::ptrdiff_t>(end_.offset), bytes.end(),
@@ -234,6 +236,7 @@ CONFMAN_DECL failure log_replay::entry_record(const std::string& path, std::uint
 }
 
 CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t offset, log_index from) {
+  if (CONFMAN_MUTANT(truncation_not_replayed)) return {};
   if (from > last().index + 1)
     return damage(path, offset,
                   "a truncation from entry " + std::to_string(from.value()) + " in a log that ends at " +
@@ -257,6 +260,7 @@ CONFMAN_DECL failure log_replay::truncate(const std::string& path, std::uint64_t
 
 CONFMAN_DECL failure log_replay::reset(const std::string& path, std::uint64_t offset,
                                        const log_format::anchor& at) {
+  if (CONFMAN_MUTANT(reset_not_replayed)) return {};
   if (!frames_.empty() || offset != log_format::segment_header_bytes + log_format::frame_header_bytes)
     return damage(path, offset, "a reset of the log that isn't at the beginning of its segment");
   if (at.index > highest_index)

@@ -1,0 +1,147 @@
+#pragma once
+
+#include "confman/sim/oracle.hpp"
+
+namespace confman::sim {
+
+namespace detail {
+
+[[nodiscard]] inline bool ends_in(const log_view& log, entry_type type) {
+  return log.last_index() >= log.first_index() && log.at(log.last_index()).type == type;
+}
+
+}  // namespace detail
+
+// What a node takes for durable of its own log is what it would count if it led.
+CONFMAN_DECL void oracle::check_stable(node_id node, const raft_core& core) {
+  using detail::text;
+  const std::optional<chain_hash> hash = hash_at(core, core.stable());
+  if (hash && on_platter(node, core.stable(), *hash)) return;
+  const node_account& account = nodes_[node.value()];
+  trace_.fail(invariant::durable_first,
+              text(node) + " takes its entries up to " + text(core.stable()) + " of " +
+                  text(core.log().last_index()) + " for durable, but its platter ends with " +
+                  show({account.log.back().term, log_index(account.log.size() - 1)}) + " or holds others");
+}
+
+// Only a voter leads, by its log or by what is committed of it (thesis, 4.2.2), and its first entry is there
+// at once: nothing that earlier terms left is committed before (paper, 5.4.2).
+CONFMAN_DECL void oracle::check_elected(node_id node, const raft_core& core) {
+  using detail::text;
+  if (core.log().last().term != core.term())
+    trace_.fail(invariant::liveness,
+                text(node) + " leads term " + text(core.term()) + " and doesn't begin it with an entry");
+  const auto after = configurations_.upper_bound(core.commit());
+  if (core.members().is_voter(node) || after == configurations_.begin() ||
+      std::prev(after)->second.is_voter(node))
+    return;
+  trace_.fail(invariant::configuration_safety, text(node) + " leads term " + text(core.term()) +
+                                                   " and is no voter, neither by its log nor by " +
+                                                   "what is committed of it");
+}
+
+// What it takes from clients stays within its limits, and waits while leadership is handed over.
+CONFMAN_DECL void oracle::check_leading(node_id node, const node_account& account, const raft_core& core) {
+  using detail::text;
+  const log_index last = core.log().last_index();
+  if (last == account.last_as_leader.index || !detail::ends_in(core.log(), entry_type::command)) return;
+  if (account.hands_over_to && account.hands_over_to == core.transferring_to())
+    trace_.fail(invariant::liveness, text(node) + " takes a command at " + text(last) +
+                                         " while it hands over to " + text(account.hands_over_to));
+  if (last - core.commit() > core.options().max_uncommitted_entries)
+    trace_.fail(invariant::bounded_memory, text(node) + " takes a command at " + text(last) +
+                                               ", with entries from " + text(core.commit()) +
+                                               " on not committed: more than " +
+                                               std::to_string(core.options().max_uncommitted_entries));
+}
+
+CONFMAN_DECL bool oracle::has_voted(const member& m, term_t term, node_id candidate) const {
+  const node_account* account = &nodes_[m.id.value()];
+  if (m.incarnation && m.incarnation != account->incarnation) {
+    const auto lost = lost_.find({m.id, m.incarnation});
+    if (lost == lost_.end()) return false;
+    account = &lost->second;
+  }
+  const auto vote = account->votes.find(term);
+  return vote != account->votes.end() && vote->second == candidate;
+}
+
+// Whose word counts for a voter changes like the voters do: after a commit of the leader's own term; or with
+// the first entry of a leader that all voters have elected (docs/adr/0002).
+CONFMAN_DECL void oracle::check_binding(node_id node, const configuration& before, log_index before_at,
+                                        const raft_core& core) {
+  using detail::text;
+  const configuration& now = core.members();
+  const auto binds = [&](const member& m) {
+    const member* known = before.find_member(m.id);
+    return known && !known->incarnation && m.incarnation;
+  };
+  if (!before_at || core.options().first_election_by_majority) return;
+  if (std::none_of(now.incoming.begin(), now.incoming.end(), binds) &&
+      std::none_of(now.outgoing.begin(), now.outgoing.end(), binds))
+    return;
+  if (core.log().term_at(core.commit()) == core.term()) return;
+  const auto elects = [&](const member& m) { return has_voted(m, core.term(), node); };
+  if (core.log().term_at(core.members_at() - 1) != core.term() &&
+      std::all_of(now.incoming.begin(), now.incoming.end(), elects) &&
+      std::all_of(now.outgoing.begin(), now.outgoing.end(), elects))
+    return;
+  trace_.fail(invariant::configuration_safety,
+              text(node) + " binds voters to directories in term " + text(core.term()) +
+                  ", of which nothing is committed yet, and which not all voters have given it");
+}
+
+// A learner becomes a voter when it is close behind (thesis, 4.2.1).
+CONFMAN_DECL void oracle::check_promotions(node_id node, const configuration& before, const raft_core& core) {
+  using detail::text;
+  for (const member& m : core.members().incoming) {
+    const auto same = [&m](const member& learner) { return learner.id == m.id; };
+    if (std::none_of(before.learners.begin(), before.learners.end(), same)) continue;
+    const progress* peer = core.progress_of(m.id);
+    if (peer && peer->match + core.options().promotion_lag + 1 >= core.members_at()) continue;
+    trace_.fail(invariant::configuration_safety,
+                text(node) + " promotes " + text(m.id) + ", whose log is known up to " +
+                    text(peer ? peer->match : log_index{}) + ", by the entry at " + text(core.members_at()));
+  }
+}
+
+CONFMAN_DECL void oracle::check_progress(node_id node, node_account& account, const progress& peer,
+                                         const raft_core& core) {
+  using detail::text;
+  matched& before = account.followers[peer.id];
+  if (before.term == core.term() && before.bound == peer.incarnation && before.answered == peer.answered_by &&
+      peer.match < before.match)
+    trace_.fail(invariant::never_backwards, text(node) + " knew that " + text(peer.id) +
+                                                " has entries up to " + text(before.match) + ", now up to " +
+                                                text(peer.match));
+  if (peer.match >= peer.next)
+    trace_.fail(invariant::bounds, text(node) + " sends entries from " + text(peer.next) + " to " +
+                                       text(peer.id) + ", which has them up to " + text(peer.match));
+  before = {core.term(), peer.incarnation, peer.answered_by, peer.match};
+}
+
+CONFMAN_DECL void oracle::check_window(node_id node, const message& m, const raft_core& core) {
+  using detail::text;
+  const progress* peer = core.term() == m.term ? core.progress_of(m.to) : nullptr;
+  if (peer && peer->window.count() > core.options().max_window_appends)
+    trace_.fail(invariant::bounded_memory, text(node) + " has " + std::to_string(peer->window.count()) +
+                                               " appends on their way to " + text(m.to) + ", at most " +
+                                               std::to_string(core.options().max_window_appends) + " may be");
+}
+
+// Who is told to stand must hold all that the leader has, or its election is lost time (thesis, 3.10).
+CONFMAN_DECL void oracle::check_transfer(node_id node, const message& m, const raft_core& core) {
+  using detail::text;
+  const progress* target = core.role() == role::leader ? core.progress_of(m.to) : nullptr;
+  if (!target || core.term() != m.term) return;
+  // A joint configuration may have been left since it was told: one entry, which the target can do without.
+  const log_view& log = core.log();
+  const bool configured = detail::ends_in(log, entry_type::configuration);
+  if (target->match + (configured ? 1u : 0u) >= log.last_index()) return;
+  trace_.fail(invariant::leader_completeness, text(node) + " hands term " + text(m.term) + " over to " +
+                                                  text(m.to) + ", which has entries up to " +
+                                                  text(target->match) + " of " +
+                                                  text(core.log().last_index()));
+}
+
+}  // namespace confman::sim
