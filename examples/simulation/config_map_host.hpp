@@ -16,6 +16,12 @@
 // For a map on an executor with one thread (or a strand), which the application runs on as well. Destroy it
 // with the application, after the executor has ended.
 class config_map_host final : public confman::sim::application_host {
+  static auto answer(write_handler done) {
+    return [tell = std::move(done)](std::error_code code, const confman::write_result& result) {
+      tell(code, code == confman::errc::compare_failed ? result.previous_revision : result.revision);
+    };
+  }
+
  public:
   config_map_host(confman::config_map& map, confman::node_id self) : map_(map), self_(self) {}
 
@@ -54,12 +60,6 @@ class config_map_host final : public confman::sim::application_host {
   [[nodiscard]] std::uint64_t random() override { return source_(); }
 
  private:
-  static auto answer(write_handler done) {
-    return [tell = std::move(done)](std::error_code code, const confman::write_result& result) {
-      tell(code, code == confman::errc::compare_failed ? result.previous_revision : result.revision);
-    };
-  }
-
   confman::config_map& map_;
   confman::node_id self_;
   std::mt19937_64 source_{std::random_device{}()};

@@ -17,8 +17,8 @@ namespace confman::sim {
 // called back by events of the world. Every write of theirs is checked like that of any client.
 class applications {
  public:
-  // `world` and `nodes` must outlive it, and the nodes' processes must end before it does.
-  CONFMAN_DECL applications(environment& world, const std::vector<std::unique_ptr<node>>& nodes);
+  // `world` must outlive it, and all processes of nodes must end before it does.
+  CONFMAN_DECL explicit applications(environment& world);
   CONFMAN_DECL ~applications();
   applications(const applications&) = delete;
   applications& operator=(const applications&) = delete;

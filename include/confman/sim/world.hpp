@@ -191,7 +191,7 @@ class world {
   std::uint32_t partitions_ = 0;
   std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
   watchers watchers_{shared_, nodes_};
-  applications applications_{shared_, nodes_};
+  applications applications_{shared_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;

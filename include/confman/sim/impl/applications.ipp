@@ -37,6 +37,11 @@ class applications::process final : public application_host {
     what();
   }
 
+  // Nothing is to be told any more.
+  void unwatch() {
+    for (const auto& [number, watched] : watches_) at_.watches().remove(watched.first);
+  }
+
   [[nodiscard]] node_id self() const override { return at_.id(); }
   [[nodiscard]] std::optional<map_entry> get(std::string_view key) const override {
     return at_.map().read().get(key);
@@ -199,8 +204,8 @@ class applications::read_call final : public read_operation {
   application_host::read_handler done_;
 };
 
-CONFMAN_DECL applications::applications(environment& world, const std::vector<std::unique_ptr<node>>& nodes)
-    : world_(world), processes_(nodes.size() + 1) {}
+CONFMAN_DECL applications::applications(environment& world)
+    : world_(world), processes_(world.plan.nodes + world.plan.spares + 1) {}
 
 CONFMAN_DECL applications::~applications() = default;
 
@@ -211,6 +216,7 @@ CONFMAN_DECL void applications::started(node& n) {
 CONFMAN_DECL void applications::crashed(const node& n) {
   const std::unique_ptr<process> gone = std::move(processes_[n.id().value()]);
   if (!gone) return;
+  gone->unwatch();
   for (write_call& w : writes_)
     if (w.from() == gone.get()) w.lose();
   for (read_call& r : reads_)
