@@ -65,7 +65,7 @@ void worker::taken(const std::string& range, std::error_code code, std::uint64_t
   who_.use(host_.self().value(), range, revision);
 }
 
-void worker::give_back(const std::string& range) {
+void worker::give_back(std::string range) {
   busy_ = true;
   const std::uint64_t revision = std::exchange(held_[range], 0);
   held_.erase(range);

@@ -46,7 +46,7 @@ class worker final : public confman::sim::application {
   void turn();
   void take(const std::string& range, std::uint64_t expected_revision);
   void taken(const std::string& range, std::error_code code, std::uint64_t revision);
-  void give_back(const std::string& range);
+  void give_back(std::string range);
   [[nodiscard]] std::string name() const { return std::to_string(host_.self().value()); }
 
   confman::sim::application_host& host_;

@@ -47,9 +47,10 @@ operation operation_of(const recorded_call& call, operation_kind kind) {
   op.sequence = call.sequence;
   op.value = call.value;
   op.expect = call.expected_revision;
-  op.mode = call.local           ? read_mode::local
-            : call.at_least != 0 ? read_mode::at_least
-                                 : read_mode::linearizable;
+  using freshness = recorded_call::freshness;
+  op.mode = call.fresh == freshness::local      ? read_mode::local
+            : call.fresh == freshness::at_least ? read_mode::at_least
+                                                : read_mode::linearizable;
   op.at_least = call.at_least;
   op.called = static_cast<std::int64_t>(call.called) * 1000;
   const bool ended =

@@ -63,8 +63,8 @@ class application_host {
 };
 
 // The user's code in one process. It begins its work in its constructor and has no other end than to be
-// destroyed: a crash, or a loss of power, leaves what is in the map and nothing else. Its destructor must not
-// call the host.
+// destroyed: a crash, or a loss of power, leaves what is in the map and nothing else. Its destructor must
+// call nothing of the host but self().
 class application {
  public:
   application() = default;

@@ -29,8 +29,9 @@ struct recorded_call {
   std::uint64_t session = 0;
   std::uint64_t sequence = 0;
   // A read of the key.
-  bool local = false;          // from the member's copy, however old
-  std::uint64_t at_least = 0;  // not older than this revision; 0 without `local`: linearizable
+  enum class freshness : std::uint8_t { linearizable, at_least, local };
+  freshness fresh = freshness::linearizable;
+  std::uint64_t at_least = 0;  // a revision
 
   ending end = ending::open;
   std::error_code code;        // of an answered write: nothing or compare_failed

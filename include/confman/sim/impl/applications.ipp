@@ -15,6 +15,7 @@ class applications::process final : public application_host {
   process(applications& all, node& at)
       : all_(all),
         at_(at),
+        id_(at.id()),
         run_(at.run()),
         own_(dice(dice(all.world_.plan.seed).fork(6)).fork(at.id().value() * 1'000'000 + at.run())) {
     later(0, [this] { application_ = all_.suite_.start(*this); });
@@ -42,7 +43,7 @@ class applications::process final : public application_host {
     for (const auto& [number, watched] : watches_) at_.watches().remove(watched.first);
   }
 
-  [[nodiscard]] node_id self() const override { return at_.id(); }
+  [[nodiscard]] node_id self() const override { return id_; }
   [[nodiscard]] std::optional<map_entry> get(std::string_view key) const override {
     return at_.map().read().get(key);
   }
@@ -119,6 +120,7 @@ class applications::process final : public application_host {
 
   applications& all_;
   node& at_;
+  const node_id id_;  // at the end of the world the node goes first
   std::uint32_t run_;
   dice own_;
   std::uint32_t next_ = 0;

@@ -19,8 +19,11 @@ CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::ui
     r.at = at;
     r.called = trace_.now();
     r.write = kind < call_kind::read_linearizable;
-    r.local = kind == call_kind::read_local;
-    r.at_least = kind == call_kind::read_at_least ? std::max<std::uint64_t>(token, 1) : 0;
+    using freshness = recorded_call::freshness;
+    r.fresh = kind == call_kind::read_local      ? freshness::local
+              : kind == call_kind::read_at_least ? freshness::at_least
+                                                 : freshness::linearizable;
+    r.at_least = token;
     if (!r.write) r.key = key_name(key);
     record_->push_back(std::move(r));
   }
