@@ -1,4 +1,6 @@
 // The compiled bodies of the simulated world.
+#include "confman/sim/application.hpp"
+#include "confman/sim/applications.hpp"
 #include "confman/sim/decision.hpp"
 #include "confman/sim/dice.hpp"
 #include "confman/sim/disk.hpp"
@@ -8,8 +10,10 @@
 #include "confman/sim/network.hpp"
 #include "confman/sim/node.hpp"
 #include "confman/sim/oracle.hpp"
+#include "confman/sim/recorded_call.hpp"
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/script.hpp"
+#include "confman/sim/seeds.hpp"
 #include "confman/sim/session_model.hpp"
 #include "confman/sim/settings.hpp"
 #include "confman/sim/statistics.hpp"
@@ -19,6 +23,7 @@
 #include "confman/sim/watchers.hpp"
 #include "confman/sim/world.hpp"
 
+#include "confman/sim/impl/applications.ipp"
 #include "confman/sim/impl/clients.ipp"
 #include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/impl/disk.ipp"
@@ -30,6 +35,7 @@
 #include "confman/sim/impl/oracle_leaders.ipp"
 #include "confman/sim/impl/scenario.ipp"
 #include "confman/sim/impl/script.ipp"
+#include "confman/sim/impl/seeds.ipp"
 #include "confman/sim/impl/settings.ipp"
 #include "confman/sim/impl/trace.ipp"
 #include "confman/sim/impl/trouble.ipp"

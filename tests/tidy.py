@@ -133,7 +133,7 @@ def check_foreign_include(report, path, number, layer, target):
 
 
 def check_marks(report, path, lines):
-    """What is inline in a header is compiled into files with marks and into others without: docs/adr/0009."""
+    """What is inline in a header is compiled into files with marks and into others without: docs/adr/0010."""
     if not path.startswith('include/') or path.startswith('include/confman/core/impl/') or path == MARKS:
         return
     for number, line in enumerate(lines, 1):

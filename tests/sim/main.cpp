@@ -25,6 +25,9 @@
 #include "lib/effort.hpp"
 #include "marks.hpp"
 #include "report.hpp"
+#if defined(CONFMAN_SIM_HISTORIES)
+#include "history_file.hpp"
+#endif
 #include "shrink.hpp"
 
 namespace {
@@ -43,7 +46,8 @@ struct settings {
   bool keep_going = false;
   bool marks = false;
   bool shrink = false;
-  std::string script;  // a file
+  std::string script;   // a file
+  std::string history;  // a file
 };
 
 // What a signal handler needs to know: which seed (0: a script's), and its world.
@@ -148,6 +152,34 @@ bool run_script(const settings& options) {
   return true;
 }
 
+// Runs one seed and writes what its clients asked and were answered.
+bool run_recorded(const settings& options) {
+#if defined(CONFMAN_SIM_HISTORIES)
+  install_handlers();
+  std::vector<confman::sim::recorded_call> calls;
+  world simulated(scenario::draw(options.first), options.trace);
+  simulated.record(calls);
+  bool good = true;
+  try {
+    (void)simulated.run();
+  } catch (const confman::sim::violation& v) {
+    good = false;
+    std::printf("FAILED seed %" PRIu64 ": %s\n", options.first, v.what());
+  }
+  const auto all = history_file::operations_of(calls);
+  if (!history_file::write(options.history, all)) {
+    std::printf("%s can't be written\n", options.history.c_str());
+    return false;
+  }
+  std::printf("seed %" PRIu64 ": %zu operations in %s\n", options.first, all.size(), options.history.c_str());
+  return good;
+#else
+  std::printf("--history needs confman::check with RapidJSON, which this was built without (%s)\n",
+              options.history.c_str());
+  return false;
+#endif
+}
+
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
   install_handlers();
   marks::reset();
@@ -226,8 +258,9 @@ bool run_all(const settings& options) {
 [[noreturn]] void usage(const char* name) {
   std::fprintf(stderr,
                "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
-               "[--keep-going] [--marks]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n",
-               name, name, name);
+               "[--keep-going] [--marks]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n"
+               "       %s --history FILE [--first S]\n",
+               name, name, name, name);
   std::exit(2);
 }
 
@@ -252,6 +285,8 @@ settings parse(int argc, char** argv) {
       options.shrink = true, options.first = number();
     else if (name == "--script" && i + 1 < argc)
       options.script = argv[++i];
+    else if (name == "--history" && i + 1 < argc)
+      options.history = argv[++i];
     else if (name == "--verbose")
       options.verbose = true;
     else if (name == "--trace")
@@ -278,6 +313,7 @@ int main(int argc, char** argv) {
   if (argc == 1 && doctest::Context().run() != 0) return 1;
   const settings options = parse(argc, argv);
   if (options.shrink) return shrink::shrink_seed(options.first) ? 0 : 1;
+  if (!options.history.empty()) return run_recorded(options) ? 0 : 1;
   if (!options.script.empty()) return run_script(options) ? 0 : 1;
   return run_all(options) ? 0 : 1;
 }

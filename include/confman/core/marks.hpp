@@ -6,7 +6,7 @@
 #include <cstdint>
 
 // One line here, and CONFMAN_MARK(name) or CONFMAN_MARK_IF(condition, name) at the place: M(name, within,
-// what), where a run of that many seeds has to come by. docs/adr/0009 says how they are built. Only in
+// what), where a run of that many seeds has to come by. docs/adr/0010 says how they are built. Only in
 // core/impl/*.ipp: those bodies are compiled once, in src/core.cpp, so that marks in one program's core and
 // none in another's are no two definitions of the same.
 //

@@ -19,10 +19,11 @@ enum class event_kind : std::uint8_t {
   worked,     // ... and the node hears of it
   restart,
   resume,
-  client,   // a client starts something
-  heal,     // the network heals
-  watcher,  // a watcher begins or ends a watch
-  watched,  // ... and takes what it was told of
+  client,       // a client starts something
+  heal,         // the network heals
+  watcher,      // a watcher begins or ends a watch
+  watched,      // ... and takes what it was told of
+  application,  // an application is called back
 };
 
 struct event {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@
 #include "confman/map/command.hpp"
 #include "confman/map/map_view.hpp"
 #include "confman/sim/dice.hpp"
+#include "confman/sim/recorded_call.hpp"
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
@@ -29,6 +31,7 @@ enum class call_kind : std::uint8_t {
   exchange,
   open_session,
   piece,  // of a large value
+  application,
   read_linearizable,
   read_at_least,
   read_local
@@ -73,6 +76,14 @@ class history {
   [[nodiscard]] std::uint64_t revision_of(std::uint32_t key) const noexcept {
     return keys_[key].empty() || !keys_[key].back().exists ? 0 : keys_[key].back().index;
   }
+
+  // From now on every call is also written there, at the place of its number. Before the first one.
+  void record_calls(std::vector<recorded_call>& calls) {
+    record_ = &calls;
+    calls.assign(1, {});
+  }
+  // What a call sends; `value`: the whole one, also if it went in pieces.
+  CONFMAN_DECL void on_sent(call_id id, const command_view& command, std::string_view value);
 
   // A node executes an entry.
   CONFMAN_DECL void on_applied(node_id node, const entry& e, const apply_result& result);
@@ -143,10 +154,12 @@ class history {
   [[nodiscard]] call_id effect_at(log_index index) const noexcept {
     return index.value() < applied_.size() ? applied_[index.value()].by : 0;
   }
+  [[nodiscard]] recorded_call* recorded(call_id id, recorded_call::ending end);
   void replay(node_id node, const entry& e, const apply_result& result);
   void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
   [[nodiscard]] bool replay_session(const command_view& command, call& c, effect& done,
                                     const apply_result& result);
+  void replay_application(const command_view& command, effect& done);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
   [[nodiscard]] bool shows(const record& found, const change& expected) const;
   void check_scan(node_id node, const map_view& state, std::string_view prefix) const;
@@ -159,7 +172,9 @@ class history {
   std::vector<std::vector<change>> keys_;  // by key, in order of index
   session_model sessions_;
   std::vector<key_change> changes_;
+  std::map<std::string, std::uint64_t, std::less<>> own_;  // the revisions of an application's keys
   std::uint64_t floor_ = 0;
+  std::vector<recorded_call>* record_ = nullptr;
 };
 
 template <class TermAt>

@@ -34,6 +34,7 @@ enum class invariant : int {
   liveness = 21,        // a healed quorum elects, writes and reads; healed nodes converge
   bounded_memory = 22,  // the log in memory and on disk, sessions and uploads stay within their limits
   determinism = 23,     // the same seed gives the same run
+  application = 100,    // what an application in the world says of itself
 };
 
 [[nodiscard]] constexpr const char* name_of(invariant i) noexcept {
@@ -82,6 +83,8 @@ enum class invariant : int {
       return "bounded memory";
     case invariant::determinism:
       return "determinism";
+    case invariant::application:
+      return "application";
   }
   return "unknown";
 }

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "confman/sim/applications.hpp"
 #include "confman/sim/decision.hpp"
 #include "confman/sim/node.hpp"
 #include "confman/sim/watchers.hpp"
@@ -41,6 +42,12 @@ class world {
   CONFMAN_DECL ~world();
   world(const world&) = delete;
   world& operator=(const world&) = delete;
+
+  // Every process of a member runs this application, too. There are no watchers then. Before run().
+  void host(application_suite suite) { applications_.use(std::move(suite)); }
+
+  // What the clients ask and are answered is written there as well. Before run(); must outlive it.
+  void record(std::vector<recorded_call>& calls) { shared_.clients.record_calls(calls); }
 
   // Once. Throws violation.
   CONFMAN_DECL outcome run();
@@ -185,6 +192,7 @@ class world {
   std::uint32_t partitions_ = 0;
   std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
   watchers watchers_{shared_, nodes_};
+  applications applications_{shared_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;

@@ -209,6 +209,7 @@ CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) 
   command.value = {};
   command.total_bytes = command.offset = 0;
   command.timestamp = calls.stamp(id, command.author);
+  calls.on_sent(id, command, value);
   submit_write(who, at, call_kind::put, id, {id, 0, 0, encode(command), 0});
 }
 
@@ -251,6 +252,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
   } else {
     shared_.counts.add(kind == call_kind::put ? counted::puts : counted::erases);
   }
+  calls.on_sent(id, command, value);
   submit_write(who, at, kind, id, {id, command.session, command.sequence, encode(command), 0});
 }
 

@@ -286,6 +286,7 @@ CONFMAN_DECL bool world::retire(const decision& d, node& n) {
   if (!may_retire(n)) return false;
   if (n.up()) {
     lose_calls(n);
+    applications_.crashed(n);
     n.crash(d.survive, d.seed);
   }
   n.wipe(true);
@@ -321,7 +322,10 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
 
 CONFMAN_DECL void world::restart(node& n) {
   if (n.up() || !in_use_[n.id().value()]) return;
-  if (n.start()) return shared_.net.haunt(n.id());  // answers to the process before it
+  if (n.start()) {
+    shared_.net.haunt(n.id());  // answers to the process before it
+    return applications_.started(n);
+  }
   const bool refused = !n.fuse().blown() && n.platter().rotten();
   if (!refused) {
     shared_.counts.add(n.fuse().blown() ? counted::recovery_crashes : counted::disk_errors);

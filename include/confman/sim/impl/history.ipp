@@ -14,8 +14,41 @@ CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::ui
   c.key = key;
   c.floor = kind == call_kind::read_at_least ? token : kind == call_kind::read_local ? 0 : floor_;
   calls_.push_back(c);
+  if (record_) {
+    recorded_call r;
+    r.at = at;
+    r.called = trace_.now();
+    r.write = kind < call_kind::read_linearizable;
+    using freshness = recorded_call::freshness;
+    r.fresh = kind == call_kind::read_local      ? freshness::local
+              : kind == call_kind::read_at_least ? freshness::at_least
+                                                 : freshness::linearizable;
+    r.at_least = token;
+    if (!r.write) r.key = key_name(key);
+    record_->push_back(std::move(r));
+  }
   trace_.note(step::called, at, id, static_cast<std::uint64_t>(kind), key);
   return id;
+}
+
+CONFMAN_DECL void history::on_sent(call_id id, const command_view& command, std::string_view value) {
+  if (!record_) return;
+  recorded_call& r = (*record_)[id];
+  r.sent = true;
+  r.command = command.kind;
+  r.key = command.key;
+  r.value = value;
+  r.expected_revision = command.expected_revision;
+  r.session = command.session;
+  r.sequence = command.sequence;
+}
+
+CONFMAN_DECL recorded_call* history::recorded(call_id id, recorded_call::ending end) {
+  if (!record_) return nullptr;
+  recorded_call& r = (*record_)[id];
+  r.end = end;
+  r.returned = trace_.now();
+  return &r;
 }
 
 CONFMAN_DECL std::string history::key_name(std::uint32_t key) {
@@ -88,6 +121,7 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
 CONFMAN_DECL void history::replay_command(const command_view& command, call& c, effect& done,
                                           const apply_result& result) {
   const std::uint64_t index = done.at.index.value();
+  if (c.kind == call_kind::application) return replay_application(command, done);
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
     if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
     return;
@@ -106,6 +140,24 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
     key.push_back(
         {index, exists, done.by, anew ? index : key.back().created, anew ? 1 : key.back().writes + 1});
   }
+}
+
+// The same for keys that aren't known beforehand.
+CONFMAN_DECL void history::replay_application(const command_view& command, effect& done) {
+  if (command.key.starts_with("/k"))
+    trace_.fail(invariant::harness,
+                "an application writes to a key of the world's clients: " + std::string(command.key));
+  const auto key = own_.find(command.key);
+  done.previous = key == own_.end() ? 0 : key->second;
+  const bool erases = command.kind == command_kind::erase || command.kind == command_kind::compare_erase;
+  const bool compares =
+      command.kind == command_kind::compare_exchange || command.kind == command_kind::compare_erase;
+  if (compares && command.expected_revision != done.previous)
+    done.code = errc::compare_failed;
+  else if (!erases)
+    own_[std::string(command.key)] = done.at.index.value();
+  else if (key != own_.end())
+    own_.erase(key);
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone
@@ -183,10 +235,12 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
                                                std::to_string(c.applied) +
                                                " and is answered that its session had expired");
     c.state = status::unknown;
+    (void)recorded(id, recorded_call::ending::unknown);
     return counts_.add(counted::unknown_writes);
   }
   if (code && code != errc::compare_failed) {
     c.state = status::refused;
+    (void)recorded(id, recorded_call::ending::refused);
     counts_.add(code == errc::busy ? counted::busy : counted::refused_writes);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is refused ('" + code.message() +
@@ -195,6 +249,11 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
   }
   c.state = status::done;
   c.answered = result.at;
+  if (recorded_call* const r = recorded(id, recorded_call::ending::answered)) {
+    r->code = code;
+    r->place = result.at;
+    r->previous_revision = result.previous_revision;
+  }
   counts_.add(counted::acknowledged);
   if (code) counts_.add(counted::compare_failed);
   const std::uint64_t index = result.at.index.value();
@@ -235,6 +294,11 @@ CONFMAN_DECL void history::on_read(node_id node, call_id id, const map_view& sta
             " was known to its client, or to somebody before it began");
   const change* expected = at(c.key, revision);
   const record* found = state.find(key_name(c.key));
+  if (recorded_call* const r = recorded(id, recorded_call::ending::answered)) {
+    r->place = {revision < applied_.size() ? applied_[revision].term : term_t{}, log_index(revision)};
+    r->revision = found ? found->modify_revision() : 0;
+    if (found) r->found = found->value();
+  }
   const bool same = expected ? found && shows(*found, *expected) : !found;
   if (!same)
     trace_.fail(invariant::linearizable,
@@ -282,6 +346,7 @@ CONFMAN_DECL void history::on_lost(node_id node, call_id id, std::error_code cod
   if (c.state != status::open) return;
   trace_.note(step::answered, node, id, static_cast<std::uint64_t>(code.value()));
   c.state = status::unknown;
+  (void)recorded(id, recorded_call::ending::unknown);
   counts_.add(c.kind < call_kind::read_linearizable ? counted::unknown_writes : counted::failed_reads);
 }
 

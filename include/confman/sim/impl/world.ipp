@@ -63,9 +63,10 @@ CONFMAN_DECL outcome world::run() {
   for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
     if (!nodes_[i]->start()) shared_.log.fail(invariant::harness, "a node can't start on an empty disk");
+  for (unsigned i = 0; i < plan.nodes; ++i) applications_.started(*nodes_[i]);
   for (std::uint32_t i = 0; i < plan.clients; ++i)
     shared_.time.schedule(clients_[i].own.below(plan.election_timeout()), {event_kind::client, 0, 0, i});
-  watchers_.start();
+  if (!applications_.used()) watchers_.start();
   if (plan.faults != 0) trouble_at_ = dice_.below(2 * plan.election_timeout());
   if (plan.churn_interval != 0)
     admin_at_ = dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout();
@@ -149,6 +150,8 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       return n.tick();
     case event_kind::pump:
       return n.pump();
+    case event_kind::application:
+      return applications_.call_back(e);
     case event_kind::watched:
       return watchers_.look(e.slot);
     case event_kind::deliver: {
@@ -412,6 +415,7 @@ CONFMAN_DECL bool world::converged() {
 
 CONFMAN_DECL void world::converge() {
   clients_active_ = false;
+  applications_.stop();
   shared_.log.note(step::phase, node_id{}, 3);
   heal_network();
   for (const auto& n : nodes_) heal(*n);
@@ -444,6 +448,7 @@ CONFMAN_DECL void world::converge() {
     if (n->up() && n->core().applied() == core.applied() && n->map().read().replica_hash() != state)
       shared_.log.fail(invariant::state_machine_safety, "the nodes end in different states");
   watchers_.finish();
+  applications_.finish(leader()->map().read());
   shared_.clients.finish([this](log_index i) { return shared_.judge.committed_term(i); });
 }
 

@@ -1,0 +1,38 @@
+// Runs an application in many simulated worlds.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "confman/sim/application.hpp"
+#include "confman/sim/scenario.hpp"
+
+namespace confman::sim {
+
+struct seed_range {
+  std::uint64_t first = 1;
+  std::uint64_t count = 500;
+  bool trace = false;  // print everything that happens
+
+  // Takes "--seeds N", "--first S" and "--trace" out of the arguments of a program. False: one of them lacks
+  // its number; those that it doesn't know stay.
+  [[nodiscard]] CONFMAN_DECL bool take_arguments(std::vector<std::string>& arguments);
+};
+
+// Makes what a world runs: once for each world, so that nothing of one is left for the next. May change the
+// scenario before.
+using make_suite = std::function<application_suite(scenario& plan)>;
+
+// Runs the worlds of these seeds until one breaks a promise, of confman or of the application. Prints what
+// happened and, then, the one command that shows it again: `command` with a seed. Every 50th seed runs twice
+// and must do the same both times. False: one failed.
+[[nodiscard]] CONFMAN_DECL bool run_seeds(const seed_range& seeds, const make_suite& make,
+                                          const std::string& command);
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/seeds.ipp"
+#endif
