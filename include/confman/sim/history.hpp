@@ -173,6 +173,7 @@ class history {
   session_model sessions_;
   std::vector<key_change> changes_;
   std::map<std::string, std::uint64_t, std::less<>> own_;  // the revisions of an application's keys
+  bool application_writes_ = false;
   std::uint64_t floor_ = 0;
   std::vector<recorded_call>* record_ = nullptr;
 };

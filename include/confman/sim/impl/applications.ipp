@@ -216,13 +216,15 @@ CONFMAN_DECL void applications::started(node& n) {
 }
 
 CONFMAN_DECL void applications::crashed(const node& n) {
-  const std::unique_ptr<process> gone = std::move(processes_[n.id().value()]);
+  std::unique_ptr<process> gone = std::move(processes_[n.id().value()]);
   if (!gone) return;
   gone->unwatch();
   for (write_call& w : writes_)
     if (w.from() == gone.get()) w.lose();
   for (read_call& r : reads_)
     if (r.from() == gone.get()) r.lose();
+  gone.reset();
+  check();
 }
 
 CONFMAN_DECL void applications::call_back(const event& e) {

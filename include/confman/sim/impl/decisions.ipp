@@ -312,6 +312,7 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
   const std::size_t id = n.id().value();
   const bool was_up = n.up();
   lose_calls(n);
+  applications_.crashed(n);
   n.crash(what.survive, what.seed);
   armed_[id].reset();
   fell_[id] = was_up;
