@@ -236,7 +236,8 @@ TEST_CASE("a session lives as long as its time to live after its last use, and n
     } else {
       command.time_to_live_ms = 3;
     }
-    command.timestamp = history::stamp(id);
+    command.author = one;
+    command.timestamp = calls.stamp(id, one);
     return confman::entry{
         term_t(1), log_index(++index), confman::entry_type::command, confman::encode(command), {}};
   };
@@ -293,7 +294,8 @@ TEST_CASE("a read whose state has a key too few for a scan is found") {
     const std::string name = history::key_name(key), value = calls.value_of(id);
     command.key = name;
     command.value = value;
-    command.timestamp = history::stamp(id);
+    command.author = one;
+    command.timestamp = calls.stamp(id, one);
     const confman::entry e{
         term_t(1), log_index(key + 1), confman::entry_type::command, confman::encode(command), {}};
     calls.on_applied(one, e, whole.apply(e));
