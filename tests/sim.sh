@@ -7,6 +7,7 @@
 #     --trace               everything that happens, for one seed
 #     --check-determinism   runs every seed twice (else every 50th)
 #     --keep-going          goes on after a failure
+#     --ruin                damages every disk at the end of every world
 #   tests/sim.sh --shrink SEED            a seed that fails: the least that still fails, as a script
 #   tests/sim.sh --script FILE [--trace]  runs the decisions of a script
 #
@@ -19,7 +20,7 @@ cd "$(dirname "$0")/.."
 if [ $# -eq 0 ]; then set -- --seeds 2000; fi
 case " $* " in
   *" --help "* | *" -h "*)
-    sed -n '2,16s/^# \{0,1\}//p' "$0"
+    sed -n '2,17s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac

@@ -16,6 +16,7 @@
 #include "confman/map/map_view.hpp"
 #include "confman/sim/dice.hpp"
 #include "confman/sim/scenario.hpp"
+#include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/trace.hpp"
 
@@ -136,7 +137,8 @@ class history {
   }
   void replay(node_id node, const entry& e, const apply_result& result);
   void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
-  [[nodiscard]] bool replay_session(call& c, effect& done, const apply_result& result);
+  [[nodiscard]] bool replay_session(const command_view& command, call& c, effect& done,
+                                    const apply_result& result);
   [[nodiscard]] const change* at(std::uint32_t key, std::uint64_t revision) const noexcept;
 
   const scenario& plan_;
@@ -146,6 +148,7 @@ class history {
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
   std::vector<key_change> changes_;
+  session_model sessions_;
   std::uint64_t floor_ = 0;
 };
 

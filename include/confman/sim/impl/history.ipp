@@ -60,7 +60,8 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
-    if (command->session != 0 && replay_session(c, done, result)) return applied_.push_back(done);
+    sessions_.pass(command->author.value(), command->timestamp);
+    if (command->session != 0 && replay_session(*command, c, done, result)) return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
@@ -76,6 +77,8 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
     c.applied = index;
     done.by = id;
     replay_command(*command, c, done, result);
+    if (command->session != 0 && done.code != errc::upload_expired)
+      sessions_.remember(command->session, command->sequence);
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
   }
@@ -87,6 +90,7 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
                                           const apply_result& result) {
   const std::uint64_t index = done.at.index.value();
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
+    if (c.kind == call_kind::open_session) sessions_.open(index, command.time_to_live_ms);
     if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
     return;
   }
@@ -105,22 +109,29 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
 }
 
 // One effect per session and sequence number: what comes again gets the first answer, or the session is gone
-// for good. When it goes, the map says, and all replicas must agree. True: this entry has no effect.
-CONFMAN_DECL bool history::replay_session(call& c, effect& done, const apply_result& result) {
+// for good. True: this entry has no effect.
+CONFMAN_DECL bool history::replay_session(const command_view& command, call& c, effect& done,
+                                          const apply_result& result) {
   const auto fail = [&](const char* why) {
     trace_.fail(invariant::exactly_once, "a write of a session, applied at " + std::to_string(c.applied) +
                                              " (0: not yet), comes again at " +
                                              std::to_string(done.at.index.value()) + " and " + why);
   };
+  using verdict = session_model::verdict;
+  const verdict what = sessions_.use(command.session, command.sequence, command.acknowledged);
+  const bool expired = what == verdict::expired;
+  if (!expired && result.code == errc::session_expired) fail("finds its session expired, before its time");
+  if (expired && result.code != errc::session_expired) fail("finds its session, whose time is over");
+  if ((what == verdict::full) != (result.code == errc::busy)) fail("finds its session full, or should have");
+  if (what == verdict::full) {
+    counts_.add(counted::sessions_full);
+    done.code = errc::busy;
+    return true;
+  }
   if (result.code == errc::session_expired) {
     counts_.add(counted::sessions_expired);
     c.expired = done.at.index.value();
     done.code = errc::session_expired;
-    return true;
-  }
-  // It keeps too many answers already, as the map says.
-  if (result.code == errc::busy && c.applied == 0) {
-    done.code = errc::busy;
     return true;
   }
   if (c.expired != 0) fail("its session is there again");
