@@ -8,6 +8,7 @@
 #     --check-determinism   runs every seed twice (else every 50th)
 #     --keep-going          goes on after a failure
 #     --marks               how often the core came by each mark of include/confman/core/marks.hpp
+#     --ruin                damages every disk at the end of every world
 #   tests/sim.sh --shrink SEED            a seed that fails: the least that still fails, as a script
 #   tests/sim.sh --script FILE [--trace]  runs the decisions of a script
 #

@@ -1,4 +1,5 @@
 // Runs seeds of the simulated world over several processes. tests/sim.sh is its front.
+#include <malloc.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/time.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -53,10 +55,13 @@ struct settings {
 // What a signal handler needs to know: which seed (0: a script's), and its world.
 std::uint64_t current_seed = 0;
 const world* current_world = nullptr;
+bool ruin_all = false;  // see scenario::ruin
 
 void print_replay(std::uint64_t seed) {
   if (seed == 0) return;
-  std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace\n", seed);
+  std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace%s\n", seed,
+              ruin_all ? " --ruin" : "");
+  if (ruin_all) return;
   std::printf("shrink: ./tests/sim.sh --shrink %" PRIu64 "\n", seed);
 }
 
@@ -92,14 +97,16 @@ void limit_processor_time(long seconds) {
 bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statistics& total) {
   current_seed = seed;
   limit_processor_time(60);
-  world simulated(scenario::draw(seed), options.trace);
+  scenario plan = scenario::draw(seed);
+  plan.ruin = plan.ruin || ruin_all;
+  world simulated(plan, options.trace);
   current_world = &simulated;
   bool good = true;
   try {
     const outcome first = simulated.run();
     total += first.counts;
     if (options.check_determinism || seed % 50 == 0) {
-      world again(scenario::draw(seed));
+      world again(plan);
       const outcome second = again.run();
       if (first.trace_hash != second.trace_hash || first.trace_count != second.trace_count)
         simulated.log().fail(confman::sim::invariant::determinism, "two runs of one seed differ");
@@ -183,6 +190,9 @@ bool run_recorded(const settings& options) {
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
   install_handlers();
   marks::reset();
+  // One world after the other takes and frees the same memory: it isn't given back in between.
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, 1 << 28);
   bool good = true;
   for (std::uint64_t i = share; i < options.seeds && (good || options.keep_going); i += options.jobs) {
     if (!run_seed(options.first + i, options, result.counts)) {
@@ -191,6 +201,7 @@ bool run_recorded(const settings& options) {
     }
     ++result.seeds;
     marks::copy_to(result.marks);
+    result.processor_seconds = static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
   }
   std::fflush(stdout);
   std::_Exit(good ? 0 : 1);
@@ -256,11 +267,12 @@ bool run_all(const settings& options) {
 }
 
 [[noreturn]] void usage(const char* name) {
-  std::fprintf(stderr,
-               "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
-               "[--keep-going] [--marks]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n"
-               "       %s --history FILE [--first S]\n",
-               name, name, name, name);
+  std::fprintf(
+      stderr,
+      "usage: %s [--seeds N] [--first S] [--jobs J] [--verbose] [--trace] [--check-determinism] "
+      "[--keep-going] [--marks] [--ruin]\n       %s --script FILE [--trace]\n       %s --shrink SEED\n"
+      "       %s --history FILE [--first S]\n",
+      name, name, name, name);
   std::exit(2);
 }
 
@@ -293,6 +305,8 @@ settings parse(int argc, char** argv) {
       options.trace = true;
     else if (name == "--check-determinism")
       options.check_determinism = true;
+    else if (name == "--ruin")
+      ruin_all = true;
     else if (name == "--keep-going")
       options.keep_going = true;
     else if (name == "--marks")

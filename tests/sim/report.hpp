@@ -13,6 +13,7 @@ namespace report {
 struct share {
   std::uint64_t seeds = 0;
   std::uint64_t failures = 0;
+  double processor_seconds = 0;
   confman::sim::statistics counts;
   marks::counts marks;
 };

@@ -129,7 +129,7 @@ class shrinker {
     return {page->broken, page->what, std::vector<decision>(page->list, page->list + page->decisions)};
   }
 
-  [[nodiscard]] bool late() const { return now_seconds() > end_; }
+  [[nodiscard]] bool late() const { return now_seconds() > end_ || out_.runs >= how_.runs; }
 
   // Keeps the candidate if it breaks the same. What didn't apply in it is left out by itself.
   bool accept(const script& candidate) {

@@ -27,7 +27,8 @@ using body = std::function<void(confman::sim::world&)>;
 struct settings {
   body run = [](confman::sim::world& w) { w.run(); };
   long run_seconds = 5;  // of processor time that a run may take; more is an endless loop
-  double seconds = 100;  // for all of it
+  double seconds = 100;  // of the clock on the wall, for all of it
+  std::size_t runs = static_cast<std::size_t>(-1);  // at most so many
 };
 
 struct outcome {

@@ -31,11 +31,18 @@ bool pause_and_jump(const world& w) {
   return has(w, decision_kind::pause) && has(w, decision_kind::clock_jump);
 }
 
+// However busy the machine is.
+shrink::settings patient() {
+  shrink::settings how;
+  how.seconds = 3600;
+  return how;
+}
+
 }  // namespace
 
 TEST_SUITE("shrink") {
   TEST_CASE("a broken invariant is left with the decisions that it needs, in the plain scenario") {
-    shrink::settings how;
+    shrink::settings how = patient();
     how.run = [](world& w) {
       w.run();
       if (pause_and_jump(w)) w.log().fail(invariant::bounds, "artificial");
@@ -52,7 +59,7 @@ TEST_SUITE("shrink") {
   }
 
   TEST_CASE("so is an abort, and an endless loop") {
-    shrink::settings how;
+    shrink::settings how = patient();
     how.run = [](world& w) {
       w.run();
       if (pause_and_jump(w)) std::abort();
@@ -62,7 +69,7 @@ TEST_SUITE("shrink") {
     CHECK(aborted.small.decisions.size() == 2);
 
     how.run_seconds = 1;
-    how.seconds = 8;
+    how.runs = 12;
     how.run = [](world& w) {
       w.run();
       for (volatile bool endless = pause_and_jump(w); endless;) {
@@ -74,7 +81,7 @@ TEST_SUITE("shrink") {
   }
 
   TEST_CASE("a failure of another kind isn't taken for it, and what passes isn't shrunk") {
-    shrink::settings how;
+    shrink::settings how = patient();
     how.run = [](world& w) {
       w.run();
       const bool many = w.decisions().size() > 10;

@@ -233,6 +233,9 @@ class group {
     finish_all(errc::stopped);
   }
 
+  // What waits for an answer here.
+  [[nodiscard]] std::size_t waiting_writes() const noexcept { return writes_.waiting(); }
+  [[nodiscard]] std::size_t waiting_reads() const noexcept { return reads_.size(); }
   [[nodiscard]] bool write_in_flight() const noexcept { return write_in_flight_; }
 
  private:

@@ -22,7 +22,8 @@ enum class decision_kind : std::uint8_t {
   clock_jump,      // a node's clock jumps ahead
   stall,           // a disk takes very long
   disk_error,      // a call to a disk fails
-  rot,             // the disk of a node that is down turns a bit of what it holds
+  rot,             // the disk of a node that is down turns a bit of what it holds, or has misplaced a sector
+  rot_tail,        // ... turns a bit of the last that it was given
   wipe,            // the disk of a node that is down is replaced by an empty one
   partition,       // links are cut, in place of those that were cut before
   bad_disk,        // the next calls of one kind to a disk fail
@@ -37,7 +38,7 @@ enum class decision_kind : std::uint8_t {
   // the end
   quorum,  // which nodes are healed when trouble ends; all of them without this decision
 };
-inline constexpr unsigned decision_kinds = 21;
+inline constexpr unsigned decision_kinds = 22;
 
 // A set of nodes: bit i stands for the node with id i.
 using node_set = std::uint16_t;

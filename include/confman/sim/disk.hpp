@@ -128,17 +128,23 @@ class disk {
     bad_left_ = full_left_ = 0;
   }
 
-  // Turns one bit of what was synced, in a place that later, also synced writes to the same file followed:
-  // whoever wrote those can know that this place was good. False if there is no such place. Call it while the
-  // power is off.
+  // Damages what was synced, in a place that later, also synced writes to the same file followed: whoever
+  // wrote those can know that this place was good. A bit turns, or a sector gets what was meant for another
+  // one. False if there is no such place, or the disk is damaged already. Call it while the power is off.
   bool rot() { return rot(dice_.next()); }
   CONFMAN_DECL bool rot(std::uint64_t seed);
-  // Takes rot() back: the directory was restored from a copy.
+  // Turns one bit of what the very last sync has brought to the platter, which nothing followed: nobody can
+  // tell it from a write that the loss of power has torn. Precondition: survival::none in the last
+  // power_off(), or nothing un-synced.
+  CONFMAN_DECL bool rot_tail(std::uint64_t seed);
+  // Takes that back, as far as it wasn't overwritten: the directory was restored from a copy.
   CONFMAN_DECL void restore();
+  // Whoever was damaged has gone on without what was hit: there is nothing to restore any more.
+  void accept_damage() noexcept { hurt_.clear(); }
   // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last
   // use.
   CONFMAN_DECL void wipe();
-  [[nodiscard]] bool rotten() const noexcept { return rotten_inode_ != 0; }
+  [[nodiscard]] bool rotten() const noexcept { return !hurt_.empty(); }
 
   // A disk of the same content, as a loss of power at this moment with survival::none would leave it.
   CONFMAN_DECL void copy_durable_to(disk& other) const;
@@ -162,7 +168,16 @@ class disk {
     std::vector<std::uint32_t> dirty_place;  // per sector: 1 + place in `dirty`, 0 if clean
     bool locked = false;
     std::uint64_t written_from = ~std::uint64_t{0};  // the lowest offset written since the last sync
+    std::uint64_t written_to = 0;                    // the end of the highest one
     std::uint64_t settled = 0;                       // what lies before was synced before the last sync
+    std::uint64_t tail = 0;                          // the end of what the last sync brought
+  };
+  // A byte that was damaged.
+  struct hurt_byte {
+    std::uint64_t offset;
+    char was;
+    char is;
+    bool overwritten = false;  // but maybe not durably
   };
   // A change of names that a directory sync would make durable; all or nothing. Inode 0: no such name.
   struct name_change {
@@ -170,7 +185,6 @@ class disk {
     std::vector<std::pair<std::string, std::uint32_t>> names;
   };
 
-  [[nodiscard]] failure trouble(const char* operation, const std::string& path, bool& lost_after);
   [[nodiscard]] static failure no_power(const char* operation, const std::string& path);
   [[nodiscard]] static failure refused(const char* operation, const std::string& path, const char* why);
   [[nodiscard]] bool stale(const file& f) const noexcept { return f.disk_ != this || f.powered_ != powered_; }
@@ -186,6 +200,7 @@ class disk {
   void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
   static void clean(inode& n, bool keep_doomed);
   void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
+  void misdirect(inode& n, dice& own);
   static std::string parent(const std::string& path);
 
   dice dice_;
@@ -201,9 +216,9 @@ class disk {
   call bad_kind_ = call::other;
   std::uint64_t bad_left_ = 0;
   std::uint64_t full_left_ = 0;
-  std::uint32_t rotten_inode_ = 0;  // 0: none
-  std::uint64_t rotten_offset_ = 0;
-  char rotten_bit_ = 0;
+  std::vector<hurt_byte> hurt_;  // all in one file
+  std::uint32_t hurt_inode_ = 0;
+  std::uint32_t last_synced_ = 0;  // the file of the very last sync
   counters counted_;
 };
 

@@ -17,6 +17,7 @@
 #include "confman/sim/disk.hpp"
 #include "confman/sim/event.hpp"
 #include "confman/sim/history.hpp"
+#include "confman/sim/memory_check.hpp"
 #include "confman/sim/network.hpp"
 #include "confman/sim/oracle.hpp"
 #include "confman/sim/scenario.hpp"
@@ -85,6 +86,15 @@ class node final : private group_observer {
   // --- faults ---
   [[nodiscard]] effect_fuse& fuse() noexcept { return fuse_; }
   [[nodiscard]] disk& platter() noexcept { return disk_; }
+  [[nodiscard]] const disk& platter() const noexcept { return disk_; }
+  // Damages the entries of the last sync, see disk::rot_tail(): it may forget that it acknowledged them.
+  // Precondition: rottable_tail().
+  [[nodiscard]] CONFMAN_DECL bool rot_tail(std::uint64_t seed);
+  // The first of the entries that the very last sync has brought, if it brought nothing else. Only when down.
+  [[nodiscard]] std::optional<log_index> rottable_tail() const noexcept {
+    if (up() || tail_syncs_ == 0 || tail_syncs_ != disk_.counted().syncs) return {};
+    return tail_from_;
+  }
   void stall_until(micros when) noexcept { stalled_until_ = when; }
   // Its clock stands still for so many ticks, as after a jump back.
   void freeze_clock(std::uint64_t ticks) noexcept { frozen_ticks_ = ticks; }
@@ -126,6 +136,8 @@ class node final : private group_observer {
   [[nodiscard]] incarnation_id incarnation() const noexcept {
     return incarnation_id(0xA000 + id_.value() + (std::uint64_t{wipes_} << 24));
   }
+  // It may have lost what it acknowledged, in this directory: nothing may hang on its word.
+  [[nodiscard]] bool forgetful() const noexcept { return forgetful_; }
   // How often its disk was replaced.
   [[nodiscard]] std::uint32_t wipes() const noexcept { return wipes_; }
 
@@ -194,9 +206,12 @@ class node final : private group_observer {
   void check_round_trip(const map_capture& state);
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
+  void check_step();
   void choose_settings();
   void note_arrived(version snapshot);
   void schedule(event_kind kind, micros delay);
+  void note_tail();
+  [[nodiscard]] bool damage_noticed(const failure& why) const;
   void disk_failed(const failure& f);
   void check_shadow();
   [[nodiscard]] log_options options_of_log() const;
@@ -226,9 +241,18 @@ class node final : private group_observer {
   bool writing_now_ = false;
   failure write_failure_;
   log_index published_;
+  memory_check memory_;
+  bool snapshotting_ = false;
+  log_index snapshot_begun_;
   std::deque<fetch_job> fetches_;
   std::deque<job> jobs_;
   std::uint32_t wipes_ = 0;
+  bool forgetful_ = false;
+  bool tail_hurt_ = false;            // since the last start
+  std::uint64_t appended_syncs_ = 0;  // of the disk, when the batch that is written came
+  std::uint64_t tail_syncs_ = 0;      // ... after a sync of entries alone; 0: it wasn't one
+  log_index tail_from_;
+  hard_state synced_state_;
   bool joins_ = false;
   bool as_learner_ = false;
   std::uint8_t priority_ = 1;
@@ -247,4 +271,5 @@ class node final : private group_observer {
 
 #if !defined(CONFMAN_COMPILED)
 #include "confman/sim/impl/node.ipp"
+#include "confman/sim/impl/node_checks.ipp"
 #endif

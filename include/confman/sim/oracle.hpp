@@ -42,6 +42,9 @@ class oracle {
   CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow, bool rotten = false);
   // The store says that this snapshot is durable.
   CONFMAN_DECL void on_snapshot_durable(node_id node, const snapshot_meta& meta);
+  // The end of the log on the platter was damaged so that it may pass for a torn write: the entries of the
+  // last sync, from `from` on, may be gone. Precondition: may_lose_tail(node, from).
+  CONFMAN_DECL void on_tail_damaged(node_id node, log_index from);
   // Another, empty disk.
   CONFMAN_DECL void on_wiped(node_id node);
 
@@ -77,6 +80,17 @@ class oracle {
   // Where the newest committed configuration stands.
   [[nodiscard]] log_index committed_members_at() const noexcept {
     return configurations_.empty() ? log_index{} : configurations_.rbegin()->first;
+  }
+  // Whether the platter of a node holds everything that is committed, or all of it up to `last`.
+  [[nodiscard]] bool holds_committed(node_id node) const { return holds_committed(node, committed()); }
+  [[nodiscard]] bool holds_committed(node_id node, log_index last) const {
+    return holds(nodes_[node.value()], last, committed_hash(last));
+  }
+  // Nothing un-synced may have survived behind the entries from `from` on, and these are all that is.
+  [[nodiscard]] bool may_lose_tail(node_id node, log_index from) const {
+    const node_account& account = nodes_[node.value()];
+    return account.appended.empty() && from > account.released + 1 && from > account.snapshot + 1 &&
+           from > log_index(1) && account.log.size() > from.value();
   }
   // The last entry that survives a loss of power.
   [[nodiscard]] log_index durable_last(node_id node) const noexcept {
@@ -116,6 +130,7 @@ class oracle {
     std::vector<place> log{1};   // [0] is the empty log
     std::deque<stage> appended;  // given to the log and not synced
     log_index released;          // entries up to here may be gone
+    log_index forgotten;         // it may have lost acknowledged entries up to here
     log_index snapshot;          // up to here a durable snapshot stands for the log
     configuration members;       // the effective one
     log_index members_at;

@@ -31,7 +31,8 @@ struct fault {
   static constexpr set bad_disk = 1 << 14;      // reads, writes or syncs of a disk fail for a while
   static constexpr set full_disk = 1 << 15;     // a disk has no room for a while
   static constexpr set frozen_clock = 1 << 16;  // a node's clock stands still, or jumps back
-  static constexpr unsigned kinds = 17;
+  static constexpr set rot_tail = 1 << 17;      // ... of the last that a crashed node has synced
+  static constexpr unsigned kinds = 18;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing
@@ -117,6 +118,7 @@ struct scenario {
 
   // the trouble
   fault::set faults = 0;
+  bool ruin = false;  // every disk is damaged in the end: no node may run on what it needs and doesn't have
   micros fault_interval = 500'000;
   micros down_time = 300'000;  // of a crashed node, at most (sometimes longer)
   micros safety = 15'000'000;  // how long trouble lasts before the cluster is healed
@@ -197,6 +199,7 @@ void for_each_field(Scenario&& s, Visit&& visit) {
   visit("watch_history_changes", s.watch_history_changes);
   visit("watch_history_bytes", s.watch_history_bytes);
   visit("faults", s.faults);
+  visit("ruin", s.ruin);
   visit("fault_interval", s.fault_interval);
   visit("down_time", s.down_time);
   visit("safety", s.safety);

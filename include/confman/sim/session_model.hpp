@@ -1,57 +1,67 @@
-// Which sessions there are at each place of the log, by rules that are much simpler than the map's.
+// Sessions as they should be, by the rules alone: how long each lives, and which writes it still takes.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <map>
+#include <set>
 
-#include "confman/map/command.hpp"
-#include "confman/map/log_clock.hpp"
+#include "confman/map/limits.hpp"
 
 namespace confman::sim {
 
-// Replays the clients' commands in the order of the log. Log time: each author's stamps, moved so that they
-// begin at the log's time, push it forward, by max_step at most. A session is alive as long as log time has
-// not passed its last use by more than its time to live. Precondition: fewer authors than the log's clock
-// keeps apart, and stamps that never go back by an hour.
+// The map keeps tables that are fast, small and part of its snapshots; this keeps two maps. It is fed with
+// the commands in the order of the log. Not modelled: more sessions than the map keeps at once.
 class session_model {
  public:
-  // Every command comes first through here.
-  void advance(const command_view& command) {
-    const std::uint64_t author = command.author.value();
-    const auto [it, first] = offsets_.emplace(author, now_ - command.timestamp);
-    const std::int64_t ahead = command.timestamp + it->second - now_;
-    if (ahead <= 0) return;
-    now_ += std::min(ahead, confman::detail::log_clock::max_step);
-    if (ahead > confman::detail::log_clock::max_step) it->second = now_ - command.timestamp;
+  // A command of this author, with its time stamp in microseconds: log time goes on as far as the author's
+  // clock did, but by ten seconds at most, and no further than it has already gone by others'. A clock that
+  // went back by more than an hour begins anew.
+  void pass(std::uint64_t author, std::int64_t stamp) {
+    constexpr std::int64_t most = 10'000'000, too_far_back = 3'600'000'000;
+    const auto [clock, added] = offsets_.try_emplace(author, now_ - stamp);
+    const std::int64_t ahead = stamp + clock->second - now_;
+    now_ += std::clamp<std::int64_t>(ahead, 0, most);
+    if (ahead > most || ahead < -too_far_back) clock->second = now_ - stamp;
   }
   void open(std::uint64_t id, std::uint64_t time_to_live_ms) {
-    sessions_[id] = {now_, static_cast<std::int64_t>(time_to_live_ms) * 1000, 0};
+    sessions_[id] = {static_cast<std::int64_t>(time_to_live_ms) * 1000, now_, 0, {}};
   }
-  // A write of a session; false: it must be answered session_expired.
-  [[nodiscard]] bool use(const command_view& write) {
-    const auto it = sessions_.find(write.session);
-    if (it == sessions_.end()) return false;
-    session& s = it->second;
+  // A write of a session whose client has the answers to all before `acknowledged`.
+  enum class verdict : std::uint8_t {
+    taken,    // it happens; remember() follows, if its answer is to be kept
+    again,    // it gets the answer that is kept
+    expired,  // it must be answered with session_expired
+    full,     // ... with busy: too many answers are kept
+  };
+  [[nodiscard]] verdict use(std::uint64_t id, std::uint64_t sequence, std::uint64_t acknowledged) {
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return verdict::expired;
+    session& s = found->second;
     if (now_ > s.used_at + s.time_to_live) {
-      sessions_.erase(it);
-      return false;
+      sessions_.erase(found);
+      return verdict::expired;
     }
     s.used_at = now_;
-    s.acknowledged = std::max(s.acknowledged, write.acknowledged);
-    return write.sequence >= s.acknowledged;
+    s.acknowledged = std::max(s.acknowledged, acknowledged);
+    s.kept.erase(s.kept.begin(), s.kept.lower_bound(s.acknowledged));
+    if (sequence < s.acknowledged) return verdict::expired;
+    if (s.kept.contains(sequence)) return verdict::again;
+    return s.kept.size() < max_kept_answers ? verdict::taken : verdict::full;
   }
+  void remember(std::uint64_t id, std::uint64_t sequence) { sessions_.at(id).kept.insert(sequence); }
 
  private:
   struct session {
-    std::int64_t used_at = 0;
-    std::int64_t time_to_live = 0;
-    std::uint64_t acknowledged = 0;  // a write below can only be a late duplicate
+    std::int64_t time_to_live;
+    std::int64_t used_at;
+    std::uint64_t acknowledged;
+    std::set<std::uint64_t> kept;
   };
 
   std::int64_t now_ = 0;
-  std::map<std::uint64_t, std::int64_t> offsets_;  // by author
-  std::map<std::uint64_t, session> sessions_;      // by id
+  std::map<std::uint64_t, std::int64_t> offsets_;  // log time = an author's time stamp + this
+  std::map<std::uint64_t, session> sessions_;
 };
 
 }  // namespace confman::sim

@@ -9,6 +9,7 @@
 
 #include "confman/sim/applications.hpp"
 #include "confman/sim/decision.hpp"
+#include "confman/sim/fault_atlas.hpp"
 #include "confman/sim/node.hpp"
 #include "confman/sim/watchers.hpp"
 
@@ -122,6 +123,7 @@ class world {
   void arm(node& n, const decision& d);
   void pause(node& n, const decision& d);
   [[nodiscard]] bool rot(node& n, std::uint64_t seed);
+  [[nodiscard]] bool rot_tail(node& n, std::uint64_t seed);
   [[nodiscard]] bool wipe(node& n);
   [[nodiscard]] bool change(const decision& d, node& at);
   void submit(change_call& call, const decision& d, node& at);
@@ -174,6 +176,7 @@ class world {
   void heal_these(const decision& d);
   void check_liveness();
   void hide_leader(const node& from);
+  void ruin();
   void check_stability();
   void converge();
   [[nodiscard]] bool converged();
@@ -193,6 +196,7 @@ class world {
   std::vector<std::unique_ptr<node>> nodes_;  // [i] has id i + 1
   watchers watchers_{shared_, nodes_};
   applications applications_{shared_};
+  fault_atlas atlas_{shared_.judge, nodes_};
   std::deque<write_call> writes_;
   std::deque<read_call> reads_;
   std::vector<write_call*> free_writes_;

@@ -55,6 +55,7 @@ CONFMAN_DECL bool world::carry_out(const decision& d) {
       return true;
     case decision_kind::recovery_crash:
     case decision_kind::rot:
+    case decision_kind::rot_tail:
     case decision_kind::wipe:
       return strike_down(d, n);
     case decision_kind::change:
@@ -124,6 +125,7 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
 CONFMAN_DECL bool world::strike_down(const decision& d, node& n) {
   if (n.up() || !in_use_[d.node]) return false;
   if (d.kind == decision_kind::rot) return rot(n, d.seed);
+  if (d.kind == decision_kind::rot_tail) return rot_tail(n, d.seed);
   if (d.kind == decision_kind::wipe) return wipe(n);
   arm(n, d);
   return true;
@@ -188,14 +190,23 @@ CONFMAN_DECL void world::partition(const decision& d) {
   shared_.time.schedule(d.length, {event_kind::heal, 0, 0, ++partitions_});
 }
 
-// Damage to acknowledged data, on a minority at most: the node must refuse to run on it, or not need it.
+// Damage to acknowledged data: the node must refuse to run on it, or not need it.
 CONFMAN_DECL bool world::rot(node& n, std::uint64_t seed) {
-  const auto spoilt =
-      std::count_if(nodes_.begin(), nodes_.end(), [](const auto& m) { return m->platter().rotten(); });
-  if (!fell_[n.id().value()] || 2 * static_cast<std::size_t>(spoilt) + 2 >= nodes_.size()) return false;
+  if (!fell_[n.id().value()] || (!shared_.plan.ruin && !atlas_.may_rot(n))) return false;
   if (!n.platter().rot(seed)) return false;
   shared_.log.note(step::rot, n.id());
   shared_.counts.add(counted::rotten_disks);
+  return true;
+}
+
+// Damage to the very end of a log, which may pass for a torn write.
+CONFMAN_DECL bool world::rot_tail(node& n, std::uint64_t seed) {
+  const std::optional<log_index> from = n.rottable_tail();
+  if (!from || !shared_.judge.may_lose_tail(n.id(), *from)) return false;
+  const auto decides = [this](const configuration& c, const auto& counts) { return can_decide(c, counts); };
+  if (!atlas_.may_rot_tail(n, decides) || !n.rot_tail(seed)) return false;
+  shared_.log.note(step::rot, n.id(), from->value());
+  shared_.counts.add(counted::rotten_tails);
   return true;
 }
 

@@ -200,6 +200,10 @@ CONFMAN_DECL void disk::touch(inode& n, std::uint64_t offset, std::uint64_t byte
   if (bytes == 0) return;
   reserve(n, offset + bytes);
   n.written_from = std::min(n.written_from, offset);
+  n.written_to = std::max(n.written_to, offset + bytes);
+  if (!hurt_.empty() && &n == &inodes_[hurt_inode_])
+    for (hurt_byte& h : hurt_)
+      h.overwritten = h.overwritten || (h.offset >= offset && h.offset < offset + bytes);
   for (std::uint64_t s = offset / sector_bytes; s <= (offset + bytes - 1) / sector_bytes; ++s) {
     char* const current = n.bytes.data() + s * sector_bytes;
     std::uint32_t& place = n.dirty_place[static_cast<std::size_t>(s)];
@@ -306,6 +310,9 @@ CONFMAN_DECL failure disk::sync(file& f) {
         clean(n, true);
         n.durable_size = n.size;
         if (n.written_from != ~std::uint64_t{0}) n.settled = std::exchange(n.written_from, ~std::uint64_t{0});
+        n.tail = std::exchange(n.written_to, 0);
+        last_synced_ = f.inode_;
+        if (f.inode_ == hurt_inode_) std::erase_if(hurt_, [](const hurt_byte& h) { return h.overwritten; });
         return {};
       },
       call::sync);
@@ -334,6 +341,7 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
   n.size = n.durable_size = size;
   n.settled = std::min(n.settled, size);
   n.written_from = ~std::uint64_t{0};
+  n.written_to = 0;
   n.locked = false;
 }
 
@@ -341,7 +349,8 @@ CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
   dice own(seed);
   const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
   const std::uint64_t keep = own.pick<std::uint64_t>(100, 500, 900);
-  for (inode& n : inodes_) settle(n, mode, keep, own);
+  for (inode& n : inodes_)
+    if (!n.bytes.empty() || n.size != n.durable_size || n.locked) settle(n, mode, keep, own);
   for (const name_change& change : changes_) {
     if (mode == survival::all || (mode == survival::some && own.chance(keep)))
       apply(change, durable_names_);
@@ -350,6 +359,12 @@ CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
   }
   changes_.clear();
   names_ = durable_names_;
+  // What was overwritten and not synced may have survived.
+  const std::vector<char>& hurt_bytes = inodes_[hurt_inode_].bytes;
+  std::erase_if(hurt_, [&](const hurt_byte& h) {
+    return h.overwritten && (h.offset >= hurt_bytes.size() || hurt_bytes[h.offset] != h.is);
+  });
+  for (hurt_byte& h : hurt_) h.overwritten = false;
   ++powered_;
   error_armed_ = false;
   if (counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost != lost) ++counted_.losses;
@@ -366,28 +381,62 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
   if (candidates.empty() || rotten()) return false;
-  rotten_inode_ = candidates[own.below(candidates.size())];
-  inode& n = inodes_[rotten_inode_];
-  rotten_offset_ = own.below(n.settled);
-  rotten_bit_ = static_cast<char>(1 << own.below(8));
-  n.bytes[rotten_offset_] = static_cast<char>(n.bytes[rotten_offset_] ^ rotten_bit_);
+  hurt_inode_ = candidates[own.below(candidates.size())];
+  inode& n = inodes_[hurt_inode_];
+  if (own.chance(300)) {
+    misdirect(n, own);
+    return rotten();
+  }
+  const std::uint64_t at = own.below(n.settled);
+  const char bit = static_cast<char>(1 << own.below(8));
+  hurt_.push_back({at, n.bytes[at], static_cast<char>(n.bytes[at] ^ bit), false});
+  n.bytes[at] = hurt_.back().is;
+  return true;
+}
+
+// A sector gets the bytes of another one, of the same file or of any other.
+CONFMAN_DECL void disk::misdirect(inode& n, dice& own) {
+  std::vector<const inode*> sources;
+  for (const auto& [name, at] : names_)
+    if (inodes_[at].durable_size != 0) sources.push_back(&inodes_[at]);
+  const inode& other = own.coin() ? n : *sources[own.below(sources.size())];
+  const std::uint64_t to = own.below(n.settled) / sector_bytes * sector_bytes;
+  const std::uint64_t from = own.below(other.durable_size) / sector_bytes * sector_bytes;
+  for (std::uint64_t i = 0; i < sector_bytes && to + i < n.settled; ++i)
+    if (n.bytes[to + i] != other.bytes[from + i])
+      hurt_.push_back({to + i, n.bytes[to + i], other.bytes[from + i], false});
+  for (const hurt_byte& h : hurt_) n.bytes[h.offset] = h.is;
+}
+
+CONFMAN_DECL bool disk::rot_tail(std::uint64_t seed) {
+  dice own(seed);
+  const bool named = std::any_of(names_.begin(), names_.end(),
+                                 [this](const auto& name) { return name.second == last_synced_; });
+  if (last_synced_ == 0 || !named || rotten()) return false;
+  inode& n = inodes_[last_synced_];
+  if (n.tail <= n.settled || n.tail > n.durable_size) return false;
+  hurt_inode_ = last_synced_;
+  const std::uint64_t at = n.settled + own.below(n.tail - n.settled);
+  const char bit = static_cast<char>(1 << own.below(8));
+  hurt_.push_back({at, n.bytes[at], static_cast<char>(n.bytes[at] ^ bit), false});
+  n.bytes[at] = hurt_.back().is;
   return true;
 }
 
 CONFMAN_DECL void disk::restore() {
-  if (!rotten()) return;
-  std::vector<char>& bytes = inodes_[rotten_inode_].bytes;
-  // A file that is gone or was written again needs no repair.
-  if (rotten_offset_ < bytes.size())
-    bytes[rotten_offset_] = static_cast<char>(bytes[rotten_offset_] ^ rotten_bit_);
-  rotten_inode_ = 0;
+  // A file that is gone needs no repair.
+  std::vector<char>& bytes = inodes_[hurt_inode_].bytes;
+  for (const hurt_byte& h : hurt_)
+    if (h.offset < bytes.size()) bytes[h.offset] = h.was;
+  hurt_.clear();
 }
 
 CONFMAN_DECL void disk::copy_durable_to(disk& other) const {
-  other.inodes_ = inodes_;
-  other.names_ = names_;
-  other.durable_names_ = durable_names_;
-  other.changes_ = changes_;
+  // Files without a durable name, of which there are many after a while, aren't worth a copy.
+  other.inodes_.assign(inodes_.size(), inode());
+  for (const auto& [name, at] : durable_names_) other.inodes_[at] = inodes_[at];
+  other.names_ = other.durable_names_ = durable_names_;
+  other.changes_.clear();
   other.directories_ = directories_;
   other.powered_ = powered_;
   other.power_off(survival::none, 0);
@@ -400,7 +449,8 @@ CONFMAN_DECL void disk::wipe() {
   changes_.clear();
   directories_.clear();
   stop_failing();
-  rotten_inode_ = 0;
+  hurt_.clear();
+  hurt_inode_ = last_synced_ = 0;
 }
 
 }  // namespace confman::sim

@@ -90,11 +90,10 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   const confman::result<command_view> command = e.type == entry_type::command ? decode(e.payload) : failure();
   if (command) {
     const call_id id = call_of(command->timestamp);
-    sessions_.advance(*command);
-    if (command->kind == command_kind::session_open) sessions_.open(index, command->time_to_live_ms);
     if (id == 0 || id >= calls_.size())
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
+    sessions_.pass(command->author.value(), command->timestamp);
     if (command->session != 0 && replay_session(*command, c, done, result)) return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
@@ -111,6 +110,8 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
     c.applied = index;
     done.by = id;
     replay_command(*command, c, done, result);
+    if (command->session != 0 && done.code != errc::upload_expired)
+      sessions_.remember(command->session, command->sequence);
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
   }
@@ -123,6 +124,7 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
   const std::uint64_t index = done.at.index.value();
   if (c.kind == call_kind::application) return replay_application(command, done);
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
+    if (c.kind == call_kind::open_session) sessions_.open(index, command.time_to_live_ms);
     if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
     return;
   }
@@ -170,18 +172,21 @@ CONFMAN_DECL bool history::replay_session(const command_view& command, call& c, 
                                              " (0: not yet), comes again at " +
                                              std::to_string(done.at.index.value()) + " and " + why);
   };
-  if (sessions_.use(command) == (result.code == errc::session_expired))
-    fail(result.code == errc::session_expired ? "is told that its session has expired, which has time left"
-                                              : "is taken, although its session has expired");
+  using verdict = session_model::verdict;
+  const verdict what = sessions_.use(command.session, command.sequence, command.acknowledged);
+  const bool expired = what == verdict::expired;
+  if (!expired && result.code == errc::session_expired) fail("finds its session expired, before its time");
+  if (expired && result.code != errc::session_expired) fail("finds its session, whose time is over");
+  if ((what == verdict::full) != (result.code == errc::busy)) fail("finds its session full, or should have");
+  if (what == verdict::full) {
+    counts_.add(counted::sessions_full);
+    done.code = errc::busy;
+    return true;
+  }
   if (result.code == errc::session_expired) {
     counts_.add(counted::sessions_expired);
     c.expired = done.at.index.value();
     done.code = errc::session_expired;
-    return true;
-  }
-  // It keeps too many answers already, as the map says.
-  if (result.code == errc::busy && c.applied == 0) {
-    done.code = errc::busy;
     return true;
   }
   if (c.expired != 0) fail("its session is there again");

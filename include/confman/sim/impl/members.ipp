@@ -54,7 +54,7 @@ bool world::can_decide(const configuration& c, Counts&& counts) const {
     bool stands = false;
     for (const member& m : *voters) {
       const node& n = *nodes_[m.id.value() - 1];
-      if (!counts(n) || n.incarnation() != m.incarnation) continue;
+      if (!counts(n) || n.forgetful() || n.incarnation() != m.incarnation) continue;
       ++live;
       stands = stands || m.priority != 0;
     }

@@ -20,7 +20,8 @@ CONFMAN_DECL node::node(environment& world, node_id id)
       disk_(dice(world.plan.seed).fork(200 + id.value()).next(), fuse_),
       tick_length_(world.plan.tick),
       settings_dice_(dice(world.plan.seed).fork(400 + id.value())),
-      slow_(settings_dice_.chance(world.plan.slow_nodes)) {
+      slow_(settings_dice_.chance(world.plan.slow_nodes)),
+      memory_(id, settings_, world.log) {
   choose_settings();
   const unsigned drift = world.plan.drift;
   tick_length_ = world.plan.tick * (1000 - drift + dice_.below(2 * drift + 1)) / 1000;
@@ -59,7 +60,7 @@ CONFMAN_DECL group_options node::options_of_group(const recovered_log& found) co
   o.raft.max_window_appends = plan.max_window_appends;
   o.raft.max_apply_entries = plan.max_apply_entries;
   o.raft.max_uncommitted_entries = plan.max_uncommitted_entries;
-  o.max_waiting = 64;
+  o.max_waiting = memory_check::max_waiting;
   o.raft.max_cached_bytes = plan.cached_bytes;
   o.raft.promotion_lag = plan.promotion_lag;
   o.raft.priority_check_ticks = plan.priority_check_ticks;
@@ -106,18 +107,24 @@ CONFMAN_DECL bool node::start() {
   if (fuse_.blown()) return false;
   if (!opened) {
     failed_ = true;
-    if (disk_.counted().errors != errors_before_ || disk_.rotten()) return false;
+    if (disk_.counted().errors != errors_before_ || damage_noticed(opened.error())) return false;
     world_.log.fail(invariant::harness,
                     "node " + std::to_string(id_.value()) +
                         " can't open its log after a loss of power: " + opened.error().what);
   }
   log_.emplace(std::move(*opened));
+  if (std::exchange(tail_hurt_, false)) disk_.accept_damage();
   map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes});
   std::optional<snapshot_file> newest;
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
+  synced_state_ = found.state;
+  tail_syncs_ = 0;
   published_ = log_index{};
+  snapshotting_ = false;
+  snapshot_begun_ = log_index{};
   const group_options options = options_of_group(found);
+  memory_.restart(options.raft);
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
   world_.judge.on_start(id_, core());
@@ -132,7 +139,7 @@ CONFMAN_DECL bool node::open_snapshots(recovered_log& found, std::optional<snaps
   const auto refuse = [this](const failure& why) {
     if (fuse_.blown()) return false;
     failed_ = true;
-    if (disk_.counted().errors != errors_before_ || disk_.rotten()) return false;
+    if (disk_.counted().errors != errors_before_ || damage_noticed(why)) return false;
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
                                             " can't open its snapshots after a loss of power: " + why.what);
   };
@@ -156,6 +163,8 @@ CONFMAN_DECL bool node::open_snapshots(recovered_log& found, std::optional<snaps
 
 CONFMAN_DECL void node::wipe(bool joins) {
   ++wipes_;
+  forgetful_ = tail_hurt_ = false;
+  tail_syncs_ = 0;
   joins_ = joins;
   disk_.wipe();
   world_.log.note(step::wiped, id_, wipes_);
@@ -248,7 +257,7 @@ CONFMAN_DECL void node::submit(cluster_operation& operation) {
 // The runtime takes what is in its queue and then pumps once.
 CONFMAN_DECL void node::after_input() {
   if (dead()) return;
-  world_.judge.on_step(id_, core());
+  check_step();
   if (settings_.pump_delay == 0) return pump();
   if (pump_scheduled_) return;
   pump_scheduled_ = true;
@@ -259,7 +268,7 @@ CONFMAN_DECL void node::pump() {
   pump_scheduled_ = false;
   const bool more = group_->pump();
   if (dead()) return;
-  world_.judge.on_step(id_, core());
+  check_step();
   note_published();
   if (!more) return;
   pump_scheduled_ = true;
@@ -330,6 +339,8 @@ CONFMAN_DECL void node::take_snapshot(map_capture&& state, const snapshot_meta& 
   world_.log.note(step::snapshot_begun, id_, meta.at.index.value());
   world_.judge.on_captured(id_, meta, state.replica_hash());
   if (dice_.chance(settings_.round_trips)) check_round_trip(state);
+  snapshotting_ = true;
+  snapshot_begun_ = meta.at.index;
   add_job(take_job{std::move(state), meta, {}});
 }
 
@@ -338,38 +349,6 @@ CONFMAN_DECL void node::add_job(job&& what) {
   jobs_.push_back(std::move(what));
   if (jobs_.size() == 1)
     schedule(event_kind::work, settings_.append_time + dice_.below(settings_.sync_time + 1));
-}
-
-// Save, load, save: the same bytes, and the same state.
-CONFMAN_DECL void node::check_round_trip(const map_capture& state) {
-  const auto save = [](const map_capture& what, auto&& each) {
-    snapshot_encoder encoder(what);
-    std::string block;
-    while (encoder.next(block)) each(block);
-  };
-  std::string first, second;
-  snapshot_loader loader;
-  failure bad;
-  save(state, [&](const std::string& block) {
-    first += block;
-    if (!bad) bad = loader.feed(block);
-  });
-  result<loaded_map> loaded = bad ? result<loaded_map>(bad) : loader.finish();
-  if (!loaded)
-    world_.log.fail(invariant::snapshot_is_replay, "node " + std::to_string(id_.value()) +
-                                                       " makes a snapshot at " +
-                                                       std::to_string(state.at().index.value()) +
-                                                       " that can't be loaded: " + loaded.error().what);
-  map_state copy{history_limits{}};
-  copy.adopt(std::move(*loaded));
-  const map_capture again = copy.capture();
-  save(again, [&](const std::string& block) { second += block; });
-  world_.counts.add(counted::round_trips);
-  if (first != second || state.replica_hash() != again.replica_hash())
-    world_.log.fail(invariant::snapshot_is_replay,
-                    "node " + std::to_string(id_.value()) + ": the snapshot at " +
-                        std::to_string(state.at().index.value()) +
-                        ", loaded and saved again, has other bytes or another state");
 }
 
 CONFMAN_DECL void node::do_job() {
@@ -406,6 +385,7 @@ CONFMAN_DECL void node::finish_job() {
     world_.log.note(step::snapshot_taken, id_, take->meta.at.index.value(),
                     static_cast<std::uint64_t>(code.value()));
     world_.counts.add(code ? counted::snapshots_failed : counted::snapshots_taken);
+    snapshotting_ = false;
     group_->snapshot_taken(*take->outcome);
   } else if (auto* read = std::get_if<read_job>(&done)) {
     group_->snapshot_read_done(read->what, std::move(*read->outcome));
@@ -459,6 +439,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
   switch (kind) {
     case event_kind::append: {
       world_.judge.on_append(id_, writing_);
+      appended_syncs_ = disk_.counted().syncs;
       if (const failure f = log_->append(writing_)) return disk_failed(f);
       world_.log.note(step::appended, id_, log_->last_index().value());
       schedule(event_kind::sync, settings_.sync_time / 2 + dice_.below(settings_.sync_time + 1));
@@ -467,6 +448,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
     case event_kind::sync: {
       if (const failure f = log_->sync()) return disk_failed(f);
       world_.judge.on_synced(id_);
+      note_tail();
       if (dice_.chance(15)) check_shadow();
       schedule(event_kind::persisted, dice_.below(50));
       break;
@@ -510,23 +492,6 @@ CONFMAN_DECL void node::disk_failed(const failure& f) {
   schedule(event_kind::persisted, dice_.below(50));
 }
 
-// The platter as it is, read by the real recovery: what was synced must be there, and nothing else.
-CONFMAN_DECL void node::check_shadow() {
-  effect_fuse fuse;
-  disk copy(1, fuse);
-  disk_.copy_durable_to(copy);
-  recovered_log found;
-  world_.counts.add(counted::shadow_recoveries);
-  const result<log<disk>> opened = log<disk>::open(copy, detail::data_directory, options_of_log(), found);
-  if (!opened)
-    world_.log.fail(invariant::durable_first,
-                    "node " + std::to_string(id_.value()) +
-                        ": its platter after a sync is no log: " + opened.error().what);
-  const auto store = snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
-  if (store && store->newest()) found.snapshot = store->newest()->meta;
-  world_.judge.on_recovered(id_, found, true, disk_.rotten());
-}
-
 // --- reports
 
 CONFMAN_DECL void node::on_role(role r, term_t term, node_id leader) {
@@ -537,8 +502,10 @@ CONFMAN_DECL void node::on_failed(const failure& why) {
   if (fuse_.blown()) return;
   failed_ = true;
   world_.log.note(step::failed, id_, static_cast<std::uint64_t>(why.code.value()));
-  // An emptied directory that was filled a little by those who didn't know.
-  const bool emptied = wipes_ != 0 && why.code == errc::log_damaged;
+  // An emptied directory that was filled a little by those who didn't know, or one that has forgotten its
+  // end.
+  const bool emptied = (wipes_ != 0 || forgetful_) && why.code == errc::log_damaged;
+  if (emptied && forgetful_) world_.counts.add(counted::forgetful_stopped);
   if (disk_.counted().errors == errors_before_ && !emptied)
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " has failed: " + why.what);
 }

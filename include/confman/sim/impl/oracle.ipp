@@ -181,6 +181,16 @@ CONFMAN_DECL void oracle::check_snapshot(node_id node, const snapshot_meta& meta
                                                      ", which isn't the one that was committed last by then");
 }
 
+CONFMAN_DECL void oracle::on_tail_damaged(node_id node, log_index from) {
+  node_account& account = nodes_[node.value()];
+  stage last;
+  last.first = from;
+  last.entries.assign(account.log.begin() + static_cast<std::ptrdiff_t>(from.value()), account.log.end());
+  account.forgotten = std::max(account.forgotten, log_index(account.log.size() - 1));
+  account.log.resize(from.value());
+  account.appended.push_back(std::move(last));
+}
+
 CONFMAN_DECL void oracle::on_wiped(node_id node) {
   node_account fresh;
   std::swap(fresh, nodes_[node.value()]);
@@ -283,6 +293,7 @@ CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft
   if (peer) check_progress(node, nodes_[node.value()], *peer, core);
   if (peer && peer->incarnation && nodes_[from.value()].incarnation != peer->incarnation) return;  // wiped
   if (!peer || nodes_[from.value()].durable.term > core.term()) return;
+  if (peer->match <= nodes_[from.value()].forgotten) return;
   const std::optional<chain_hash> hash = hash_at(core, peer->match);
   if (hash && on_platter(from, peer->match, *hash)) return;
   const node_account& account = nodes_[from.value()];

@@ -51,7 +51,7 @@ inline void draw_differences(scenario& s, dice& d) {
 // Leaders that are cut off with many writes, while the others snapshot whatever they commit: who comes back
 // with a suffix of its own is sent a snapshot at an index in it.
 inline void draw_divergence(scenario& s, dice& d) {
-  if (!d.chance(80)) return;
+  if (!d.chance(120)) return;
   s.faults |= fault::leader_cut;
   s.snapshot_entries = d.between(1, 5);
   s.tail_entries = 0;
@@ -143,6 +143,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   detail::draw_links(s, d);
   detail::draw_differences(s, d);
   detail::draw_divergence(s, d);
+  s.ruin = d.chance(15);
   return s;
 }
 

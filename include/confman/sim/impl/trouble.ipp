@@ -104,7 +104,7 @@ CONFMAN_DECL void world::draw_fault(fault::set one) {
     case fault::leader_cut:
       return draw_leader_cut(std::move(d));
     default:
-      return;  // leader_crash, recovery_crash, rot and wipe answer to something, see below
+      return;  // leader_crash, recovery_crash, rot, rot_tail and wipe answer to something, see below
   }
   draw_aftermath(d);
   perform(d);
@@ -189,6 +189,7 @@ CONFMAN_DECL void world::react_to_crash(const node& n, bool was_up) {
     pending_.push_back(d);
   };
   if (was_up) react(fault::rot, decision_kind::rot, 100);
+  if (was_up) react(fault::rot_tail, decision_kind::rot_tail, 200);
   react(fault::wipe, decision_kind::wipe, 150);
   react(fault::recovery_crash, decision_kind::recovery_crash, 400);
 }

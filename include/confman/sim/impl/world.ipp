@@ -71,9 +71,13 @@ CONFMAN_DECL outcome world::run() {
   if (plan.churn_interval != 0)
     admin_at_ = dice_.below(2 * plan.churn_interval) + 2 * plan.election_timeout();
   run_until(plan.safety, [] { return false; });
-  check_liveness();
-  check_stability();
-  converge();
+  if (plan.ruin) {
+    ruin();
+  } else {
+    check_liveness();
+    check_stability();
+    converge();
+  }
   for (const auto& n : nodes_) {
     const disk::counters& d = n->platter().counted();
     shared_.counts.add(counted::sectors_lost, d.sectors_lost);
@@ -398,6 +402,25 @@ CONFMAN_DECL void world::check_stability() {
                          std::to_string(before ? before->id().value() : 0) + " led, then in term " +
                          std::to_string(now ? now->core().term().value() : 0) + " node " +
                          std::to_string(now ? now->id().value() : 0));
+}
+
+// Every disk is damaged while all are without power. Each node must refuse to run, or be able to do without
+// what was hit: whatever is answered then must be right.
+CONFMAN_DECL void world::ruin() {
+  troubled_ = false;
+  shared_.log.note(step::phase, node_id{}, 4);
+  heal_network();
+  const dice all = dice(shared_.plan.seed).fork(6);
+  for (const auto& n : nodes_) {
+    if (!in_use_[n->id().value()]) continue;
+    dice own = dice(all).fork(n->id().value());
+    n->platter().stop_failing();
+    crash(*n, {survival::all, 0, own.next()});
+    if (!n->platter().rot(own.next())) continue;
+    shared_.log.note(step::rot, n->id());
+    shared_.counts.add(counted::ruined_disks);
+  }
+  run_until(shared_.time.now() + 20 * shared_.plan.election_timeout(), [] { return false; });
 }
 
 CONFMAN_DECL bool world::converged() {

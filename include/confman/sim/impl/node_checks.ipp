@@ -1,0 +1,98 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "confman/sim/node.hpp"
+
+// What a node checks of itself, and what it knows of damage to its disk.
+
+namespace confman::sim {
+
+// Save, load, save: the same bytes, and the same state.
+CONFMAN_DECL void node::check_round_trip(const map_capture& state) {
+  const auto save = [](const map_capture& what, auto&& each) {
+    snapshot_encoder encoder(what);
+    std::string block;
+    while (encoder.next(block)) each(block);
+  };
+  std::string first, second;
+  snapshot_loader loader;
+  failure bad;
+  save(state, [&](const std::string& block) {
+    first += block;
+    if (!bad) bad = loader.feed(block);
+  });
+  result<loaded_map> loaded = bad ? result<loaded_map>(bad) : loader.finish();
+  if (!loaded)
+    world_.log.fail(invariant::snapshot_is_replay, "node " + std::to_string(id_.value()) +
+                                                       " makes a snapshot at " +
+                                                       std::to_string(state.at().index.value()) +
+                                                       " that can't be loaded: " + loaded.error().what);
+  map_state copy{history_limits{}};
+  copy.adopt(std::move(*loaded));
+  const map_capture again = copy.capture();
+  save(again, [&](const std::string& block) { second += block; });
+  world_.counts.add(counted::round_trips);
+  if (first != second || state.replica_hash() != again.replica_hash())
+    world_.log.fail(invariant::snapshot_is_replay,
+                    "node " + std::to_string(id_.value()) + ": the snapshot at " +
+                        std::to_string(state.at().index.value()) +
+                        ", loaded and saved again, has other bytes or another state");
+}
+
+CONFMAN_DECL void node::check_step() {
+  world_.judge.on_step(id_, core());
+  memory_.on_step(core(), {group_->waiting_writes(), group_->waiting_reads(), fetches_.size(), jobs_.size(),
+                           disk_.files(), log_->segment_count(), snapshotting_, snapshot_begun_});
+}
+
+// The platter as it is, read by the real recovery: what was synced must be there, and nothing else.
+CONFMAN_DECL void node::check_shadow() {
+  effect_fuse fuse;
+  disk copy(1, fuse);
+  disk_.copy_durable_to(copy);
+  recovered_log found;
+  world_.counts.add(counted::shadow_recoveries);
+  const result<log<disk>> opened = log<disk>::open(copy, detail::data_directory, options_of_log(), found);
+  if (!opened)
+    world_.log.fail(invariant::durable_first,
+                    "node " + std::to_string(id_.value()) +
+                        ": its platter after a sync is no log: " + opened.error().what);
+  const auto store = snapshot_store<disk>::open(copy, detail::data_directory, options_of_snapshots());
+  if (store && store->newest()) found.snapshot = store->newest()->meta;
+  world_.judge.on_recovered(id_, found, true, disk_.rotten());
+}
+
+// A batch that was one frame in one sync, and nothing but entries: term and vote as they were.
+CONFMAN_DECL void node::note_tail() {
+  const bool alone = disk_.counted().syncs == appended_syncs_ + 1;
+  const bool entries =
+      !writing_.entries.empty() && !writing_.truncate_from && !writing_.reset && !writing_.release_before &&
+      (!writing_.state ||
+       (writing_.state->term == synced_state_.term && writing_.state->vote == synced_state_.vote));
+  const bool members = std::any_of(writing_.entries.begin(), writing_.entries.end(),
+                                   [](const entry& e) { return e.type == entry_type::configuration; });
+  tail_syncs_ = alone && entries && !members ? disk_.counted().syncs : 0;
+  if (tail_syncs_ != 0) tail_from_ = writing_.entries.front().index;
+  if (writing_.state) synced_state_ = *writing_.state;
+}
+
+CONFMAN_DECL bool node::rot_tail(std::uint64_t seed) {
+  if (!disk_.rot_tail(seed)) return false;
+  forgetful_ = tail_hurt_ = true;
+  world_.judge.on_tail_damaged(id_, tail_from_);
+  tail_syncs_ = 0;
+  return true;
+}
+
+// Damaged data must be refused by name.
+CONFMAN_DECL bool node::damage_noticed(const failure& why) const {
+  if (!disk_.rotten()) return false;
+  if (why.code != errc::log_damaged && why.code != errc::snapshot_damaged)
+    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
+                                            " calls damaged data something else: " + why.what);
+  return true;
+}
+
+}  // namespace confman::sim

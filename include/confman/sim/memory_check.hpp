@@ -1,0 +1,75 @@
+// Whether a node keeps within the limits that it was given (invariant 22).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+
+#include "confman/core/raft_core.hpp"
+#include "confman/sim/scenario.hpp"
+#include "confman/sim/trace.hpp"
+
+namespace confman::sim {
+
+// One process's account of what it keeps. on_step() after each of its inputs costs O(1) per entry, and O(1)
+// per peer of a leader. A limit that is broken throws sim::violation.
+class memory_check {
+ public:
+  // What the core doesn't know of.
+  struct queues {
+    std::size_t writes = 0;     // that wait for their answer
+    std::size_t reads = 0;      // likewise
+    std::size_t fetches = 0;    // of entries, for followers that lag
+    std::size_t jobs = 0;       // of the thread for snapshots
+    std::size_t files = 0;      // in the data directory
+    std::size_t segments = 0;   // of the log
+    bool snapshotting = false;  // one is being taken
+    log_index snapshot_begun;   // the place of the last one that was begun, whatever became of it
+  };
+
+  // `settings` and `log` must outlive it.
+  memory_check(node_id id, const scenario& settings, trace& log)
+      : id_(id), settings_(settings), trace_(log) {}
+
+  // A new process with these limits, to begin with.
+  void restart(const raft_options& limits) noexcept {
+    limits_ = limits;
+    leads_ = term_t{};
+    settled_ = log_index{};
+  }
+  CONFMAN_DECL void on_step(const raft_core& core, const queues& kept);
+
+  // Operations of each kind that a node may keep waiting.
+  static constexpr std::size_t max_waiting = 64;
+  // The disk is asked for one range of entries per follower and state of its progress, and for a window of
+  // pieces per follower and time that it says where it stands. While the disk stalls these add up, so the
+  // limits only notice what grows without end.
+  static constexpr std::size_t max_fetches = 256;
+  static constexpr std::size_t max_jobs = 16'384;
+  // Beside segments and spares: the lock, the file of terms and votes, two snapshots and one in the making, a
+  // received one, and what is renamed.
+  static constexpr std::size_t other_files = 10;
+
+ private:
+  void check_tail(const raft_core& core);
+  void check_windows(const raft_core& core) const;
+  void check_disk(const raft_core& core, const queues& kept);
+  void at_most(std::uint64_t seen, std::uint64_t limit, const char* what) const;
+
+  node_id id_;
+  const scenario& settings_;
+  trace& trace_;
+  raft_options limits_;
+  log_index settled_;  // applied when a snapshot was last being taken
+  // A leader's uncommitted entries.
+  term_t leads_;
+  log_index commit_;
+  std::deque<std::size_t> tail_;  // the cost of each
+  std::size_t tail_bytes_ = 0;
+};
+
+}  // namespace confman::sim
+
+#if !defined(CONFMAN_COMPILED)
+#include "confman/sim/impl/memory_check.ipp"
+#endif
