@@ -1,5 +1,6 @@
 #pragma once
 
+#include "confman/map/limits.hpp"
 #include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
 
@@ -23,6 +24,10 @@ class world::write_call final : public write_operation {
   void complete(std::error_code code, const apply_result& result) override {
     if (at_->dead()) return;  // nobody hears it any more
     client& c = owner_->clients_[who_];
+    // Too many answers are kept for it; this client doesn't wait for the one that it lacks.
+    const bool full = what_.session == c.session && !c.waiting.empty() &&
+                      c.sequence - c.waiting.front() >= max_kept_answers;
+    if (code == errc::busy && full) c.session = 0;
     const bool answered = !code || code == errc::compare_failed || code == errc::session_expired;
     if (!answered) owner_->shared_.clients.on_refused(at_->id(), id_, code);
     if (!answered && try_again()) return end();
@@ -42,7 +47,11 @@ class world::write_call final : public write_operation {
     end();
   }
   void lose() {
-    if (!try_again()) owner_->shared_.clients.on_lost(at_->id(), id_, errc::outcome_unknown);
+    if (!try_again()) {
+      owner_->shared_.clients.on_lost(at_->id(), id_, errc::outcome_unknown);
+      client& c = owner_->clients_[who_];
+      if (what_.session == c.session) std::erase(c.waiting, what_.sequence);
+    }
     end();
   }
 
