@@ -49,7 +49,7 @@ TEST_SUITE("replay") {
       world again(plan, carried_out.decisions());
       REQUIRE(again.run().trace_hash == carried_out.log().hash());
     }
-    CHECK(others > 40);
+    CHECK(others > confman_test::effort(60u) * 2 / 3);
   }
 
   TEST_CASE("without decisions nothing goes wrong") {
