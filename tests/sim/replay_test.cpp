@@ -31,7 +31,7 @@ TEST_SUITE("replay") {
       REQUIRE(drawn.decisions() == carried_out.decisions());
       for (const decision& d : drawn.decisions()) seen.insert(d.kind);
     }
-    CHECK(seen.size() == decision_kinds);
+    CHECK(seen.size() >= confman_test::effort(decision_kinds));
   }
 
   TEST_CASE("a part of the decisions is a run, too, and another one") {
