@@ -53,18 +53,16 @@ void add_elections_and_changes(std::vector<scope>& all) {
     budgets(s);
     all.push_back(std::move(s));
   };
-  add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), [](scope& s) {
+  const auto everything = [](scope& s) {
     s.lost = beats;
     s.timeouts = 3, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
     s.change = {{remove_voter(3)}};
     s.states = 12'000'000;
-  });
-  add(narrow("deep", "the same, but a write is durable at once"), [](scope& s) {
-    s.lost = beats;
+  };
+  add(narrow("everything", "3 terms, 2 entries, 1 crash, 1 duplicate, 1 change"), everything);
+  add(narrow("deep", "the same, but a write is durable at once"), [&everything](scope& s) {
+    everything(s);
     s.stored_at_once = true;
-    s.timeouts = 3, s.proposals = 2, s.crashes = 1, s.duplicates = 1, s.changes = 1;
-    s.change = {{remove_voter(3)}};
-    s.states = 12'000'000;
   });
   add(narrow("deep-leaders", "three leaders, 1 entry, 1 crash; a write is durable at once"), [](scope& s) {
     s.lost = beats;

@@ -1,5 +1,6 @@
 // Shrinking, tried on failures that are none of the product's.
 #include "shrink.hpp"
+#include "lib/effort.hpp"
 
 #include <doctest/doctest.h>
 
@@ -40,7 +41,8 @@ shrink::settings patient() {
 
 }  // namespace
 
-TEST_SUITE("shrink") {
+// Each shrinks by some hundred runs in processes of their own: too many for a sanitizer.
+TEST_SUITE("shrink" * doctest::skip(confman_test::effort(10u) < 10)) {
   TEST_CASE("a broken invariant is left with the decisions that it needs, in the plain scenario") {
     shrink::settings how = patient();
     how.run = [](world& w) {

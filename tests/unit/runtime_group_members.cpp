@@ -320,16 +320,15 @@ TEST_CASE("a forward that came while leadership was handed over is certainly not
 }
 
 TEST_CASE("operations on the cluster beyond the bound are busy at once, and room comes back") {
+  transfer first(3), second(3), third(3), again(3);  // the last one still waits at the end
   driven_cluster c(3, [](group_options& o) { o.max_waiting = 2; });
   c.elect(1);
   c.lost = [](const message& m) { return std::holds_alternative<timeout_now>(m.body); };
-  transfer first(3), second(3), third(3);
   for (transfer* t : {&first, &second, &third}) c[1]->submit(t->operation);
   CHECK(first.operation.waits());
   CHECK(third.operation.ended_with(errc::busy));
   c.tick(12);
   CHECK(first.operation.ended_with(errc::transfer_failed));
-  transfer again(3);
   c[1]->submit(again.operation);
   CHECK(again.operation.waits());
 }

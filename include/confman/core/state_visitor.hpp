@@ -32,9 +32,7 @@ class state_visitor {
  private:
   template <class T>
   void take(const T& value) {
-    if constexpr (std::is_enum_v<T>)
-      sink_(static_cast<std::uint64_t>(value));
-    else if constexpr (std::is_integral_v<T>)
+    if constexpr (std::is_enum_v<T> || std::is_integral_v<T>)
       sink_(static_cast<std::uint64_t>(value));
     else if constexpr (requires { value.visit_state(*this); })
       value.visit_state(*this);

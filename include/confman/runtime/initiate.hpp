@@ -19,17 +19,26 @@ namespace confman::detail {
 inline constexpr asio::cancellation_type with_effects =
     asio::cancellation_type::terminal | asio::cancellation_type::partial;
 
-// Ends the wait of `operation` when the handler's slot is told to cancel in one of the ways `supported`.
-template <class Node, class Handler>
-void connect_cancellation(const std::shared_ptr<Node>& node, Handler& handler, std::uint64_t operation,
-                          asio::cancellation_type supported) {
+// Calls cancel(node) when the handler's slot is told to cancel in one of the ways `supported`.
+template <class Node, class Handler, class Cancel>
+void connect_cancellation(const std::shared_ptr<Node>& node, Handler& handler,
+                          asio::cancellation_type supported, Cancel cancel) {
   auto slot = asio::get_associated_cancellation_slot(handler);
   if (!slot.is_connected()) return;
-  slot.assign([weak = std::weak_ptr<Node>(node), operation, supported](asio::cancellation_type how) {
+  slot.assign([weak = std::weak_ptr<Node>(node), supported, cancel](asio::cancellation_type how) {
     if ((how & supported) == asio::cancellation_type::none) return;
-    if (const std::shared_ptr<Node> n = weak.lock()) n->send_always(*new cancel_letter(operation));
+    if (const std::shared_ptr<Node> n = weak.lock()) cancel(*n);
   });
 }
+
+// Ends the wait of one operation.
+struct cancel_wait {
+  std::uint64_t operation;
+  template <class Node>
+  void operator()(Node& node) const {
+    node.send_always(*new cancel_letter(operation));
+  }
+};
 
 template <class Node>
 class initiation {
@@ -80,7 +89,7 @@ class initiate_write : public initiation<Node> {
     using operation_type = handler_write<handler_type, asio::any_io_executor>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id, with_effects);
+    connect_cancellation(this->node_, own, with_effects, cancel_wait{id});
     auto* operation = make_operation<operation_type>(own, std::move(own), this->node_->executor());
     operation->id = id;
     if (!write) return operation->complete(write.error().code, {});
@@ -135,7 +144,7 @@ class initiate_cluster : public initiation<Node> {
     using operation_type = handler_cluster<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id, with_effects);
+    connect_cancellation(this->node_, own, with_effects, cancel_wait{id});
     auto* operation =
         make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
     operation->id = id;
@@ -158,7 +167,7 @@ class initiate_read : public initiation<Node> {
     using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
     const std::uint64_t id = this->node_->next_operation();
-    connect_cancellation(this->node_, own, id, asio::cancellation_type::all);
+    connect_cancellation(this->node_, own, asio::cancellation_type::all, cancel_wait{id});
     auto* operation =
         make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish));
     operation->id = id;
@@ -179,11 +188,7 @@ class initiate_run : public initiation<Node> {
     using handler_type = std::decay_t<Handler>;
     using operation_type = handler_read<handler_type, asio::any_io_executor, Finish>;
     handler_type own(std::forward<Handler>(handler));
-    if (auto slot = asio::get_associated_cancellation_slot(own); slot.is_connected())
-      slot.assign([weak = std::weak_ptr<Node>(this->node_)](asio::cancellation_type how) {
-        if ((how & with_effects) == asio::cancellation_type::none) return;
-        if (const std::shared_ptr<Node> n = weak.lock()) n->stop();
-      });
+    connect_cancellation(this->node_, own, with_effects, [](Node& node) { node.stop(); });
     this->node_->run(
         *make_operation<operation_type>(own, std::move(own), this->node_->executor(), std::move(finish)));
   }

@@ -11,6 +11,7 @@
 
 #include "confman/core/ids.hpp"
 #include "confman/core/message.hpp"
+#include "confman/mutants.hpp"
 #include "confman/runtime/operation.hpp"
 
 namespace confman {

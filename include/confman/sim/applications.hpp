@@ -36,7 +36,7 @@ class applications {
   // From now on all stand still.
   void stop() noexcept { stopped_ = true; }
   // The end of the world, whose nodes have agreed on this.
-  CONFMAN_DECL void finish(const map_view& final_state);
+  CONFMAN_DECL void finish(const map_view& final_state) const;
 
  private:
   class process;

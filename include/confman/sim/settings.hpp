@@ -19,6 +19,10 @@ namespace confman::sim {
   const std::size_t per_append = s.max_append_bytes < 2000 ? 1 : s.max_append_entries;
   return per_append * s.max_window_appends < 64;
 }
+// A follower that needs a snapshot gets so little of it in a round trip that other limits of time are right.
+[[nodiscard]] inline bool sends_crumbs(const scenario& s) noexcept {
+  return s.piece_bytes * s.piece_window < 1000;
+}
 
 }  // namespace confman::sim
 

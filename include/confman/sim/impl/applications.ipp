@@ -239,7 +239,7 @@ CONFMAN_DECL void applications::check() const {
     world_.log.fail(invariant::application, wrong);
 }
 
-CONFMAN_DECL void applications::finish(const map_view& final_state) {
+CONFMAN_DECL void applications::finish(const map_view& final_state) const {
   if (!suite_.at_end) return;
   if (const std::string wrong = suite_.at_end(final_state); !wrong.empty())
     world_.log.fail(invariant::application, wrong);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "confman/map/limits.hpp"
 #include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <utility>
 
 #include "confman/sim/world.hpp"
 
@@ -74,7 +75,10 @@ CONFMAN_DECL bool world::may_wipe(const node& victim) const {
   for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
     founder_left = founder_left || (node_id(i) != victim.id() && judge.durable_last(node_id(i)));
   if (!founder_left) return false;
-  const auto holds = [&](const configuration& c) {
+  // A learner may have asked to become a voter, and be made one after it was wiped.
+  const auto holds = [&](configuration c) {
+    for (const member& learner : std::exchange(c.learners, {}))
+      if (learner.id == victim.id()) c.incoming.push_back(learner);
     return can_decide(c, [&](const node& n) { return &n != &victim; });
   };
   if (!holds(*committed)) return false;

@@ -100,9 +100,9 @@ CONFMAN_DECL void world::draw_fault(fault::set one) {
       d.count = dice_.skewed(1, 3 * shared_.plan.election_ticks);
       return perform(d);
     case fault::partition:
-      return draw_partition(std::move(d));
+      return draw_partition(d);
     case fault::leader_cut:
-      return draw_leader_cut(std::move(d));
+      return draw_leader_cut(d);
     default:
       return;  // leader_crash, recovery_crash, rot, rot_tail and wipe answer to something, see below
   }

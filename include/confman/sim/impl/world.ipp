@@ -326,7 +326,11 @@ CONFMAN_DECL void world::check_liveness() {
   // more clients than that have no right to be served.
   const bool narrow =
       std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return is_narrow(n->settings()); });
-  const micros patience = (narrow ? 200 : 20) * timeout;
+  const unsigned timeouts = narrow || std::any_of(nodes_.begin(), nodes_.end(),
+                                                  [](const auto& n) { return sends_crumbs(n->settings()); })
+                                ? 200
+                                : 20;
+  const micros patience = timeouts * timeout;
   if (narrow) clients_active_ = false;
   const auto leads = [this] {
     return std::any_of(quorum_.begin(), quorum_.end(),
@@ -353,7 +357,7 @@ CONFMAN_DECL void world::check_liveness() {
   }
   if (!served())
     shared_.log.fail(invariant::liveness, std::string("no ") + (acknowledged_ > writes ? "read" : "write") +
-                                              " within " + (narrow ? "200" : "20") + " election timeouts (" +
+                                              " within " + std::to_string(timeouts) + " election timeouts (" +
                                               std::to_string(patience / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
                                               " of " + std::to_string(nodes_.size()) + describe_nodes());
