@@ -5,6 +5,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "confman/sim/applications.hpp"
@@ -174,6 +175,7 @@ class world {
   [[nodiscard]] decision draw_quorum();
   void heal_quorum();
   void heal_these(const decision& d);
+  void keep_quorum(const raft_core& leader);
   void check_liveness();
   void hide_leader(const node& from);
   void ruin();
@@ -211,6 +213,9 @@ class world {
   std::vector<bool> in_use_;   // by id: somebody has started it, and will again
   std::vector<bool> removed_;  // by id: its removal was asked for since
   std::vector<node_id> quorum_;
+  micros healed_at_ = 0;                   // when the last of the quorum was
+  node_id hidden_;                         // the one of it that doesn't hear the leader
+  std::pair<term_t, log_index> judged_{};  // the leader and configuration that it was last compared with
   bool troubled_ = true;
   bool clients_active_ = true;
   std::uint64_t acknowledged_ = 0;

@@ -178,7 +178,9 @@ CONFMAN_DECL void world::after(node& n) {
     if (n.fuse().blown()) shared_.counts.add(counted::effect_crashes);
     return crash(n);
   }
-  if (!n.leads() || led_[n.id().value()] == n.core().term()) return;
+  if (!n.leads()) return;
+  if (!quorum_.empty()) keep_quorum(n.core());
+  if (led_[n.id().value()] == n.core().term()) return;
   led_[n.id().value()] = n.core().term();
   shared_.net.haunt(n.id());
   if (troubled_ && !replays_) react_to_election(n);
@@ -265,6 +267,7 @@ CONFMAN_DECL void world::heal_quorum() {
   if (quorum_script_) d = *quorum_script_;
   if (!replays_) d = draw_quorum();
   if (!replays_ || quorum_script_) decisions_.push_back(d);
+  healed_at_ = shared_.time.now();
   heal_these(d);
 }
 
@@ -289,6 +292,25 @@ CONFMAN_DECL void world::heal_these(const decision& d) {
     nodes_[i - 1]->fuse().disarm();
   }
   for (const node_id id : quorum_) heal(*nodes_[id.value() - 1]);
+}
+
+// A change that was on its way when the quorum was chosen, and a learner's promotion is one, may make others
+// necessary: then all are healed, and what is asked of them begins anew.
+CONFMAN_DECL void world::keep_quorum(const raft_core& leader) {
+  const std::pair<term_t, log_index> now{leader.term(), leader.members_at()};
+  if (quorum_.size() == nodes_.size() || std::exchange(judged_, now) == now) return;
+  std::vector<bool> healed(nodes_.size() + 1);
+  for (const node_id id : quorum_) healed[id.value()] = id != hidden_;
+  if (sufficient(healed)) return;
+  shared_.log.note(step::phase, node_id{}, 5);
+  heal_network();
+  hidden_ = node_id{};
+  for (const auto& n : nodes_) {
+    if (!in_use_[n->id().value()] || std::count(quorum_.begin(), quorum_.end(), n->id()) != 0) continue;
+    quorum_.push_back(n->id());
+    heal(*n);
+  }
+  healed_at_ = shared_.time.now();
 }
 
 CONFMAN_DECL bool world::votes_somewhere(node_id id) const {
@@ -320,7 +342,6 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
 CONFMAN_DECL void world::check_liveness() {
   heal_quorum();
   dice own = dice(shared_.plan.seed).fork(4);
-  const micros begin = shared_.time.now();
   const micros timeout = shared_.plan.election_timeout();
   // With a narrow window a follower far behind needs a round trip per entry before it can help to commit, and
   // more clients than that have no right to be served.
@@ -336,14 +357,19 @@ CONFMAN_DECL void world::check_liveness() {
     return std::any_of(quorum_.begin(), quorum_.end(),
                        [this](node_id id) { return nodes_[id.value() - 1]->leads(); });
   };
-  if (!leads() && !run_until(begin + 10 * timeout, leads))
+  const auto wait_for_leader = [&] {
+    while (!leads() && shared_.time.now() < healed_at_ + 10 * timeout)
+      run_until(healed_at_ + 10 * timeout, leads);
+    return leads();
+  };
+  if (!wait_for_leader())
     shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
                                               std::to_string(10 * timeout / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
                                               " of " + std::to_string(nodes_.size()) + describe_nodes());
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
-  while (!served() && shared_.time.now() < begin + patience) {
+  while (!served() && shared_.time.now() < healed_at_ + patience) {
     node& at = *nodes_[quorum_[own.below(quorum_.size())].value() - 1];
     if (at.up() && !at.dead()) {
       issue_write(0, at, call_kind::put, 0);
@@ -353,7 +379,8 @@ CONFMAN_DECL void world::check_liveness() {
       issue_read(0, at, call_kind::read_linearizable, 0);
       after(at);
     }
-    run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), begin + patience), served);
+    run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), healed_at_ + patience),
+              served);
   }
   if (!served())
     shared_.log.fail(invariant::liveness, std::string("no ") + (acknowledged_ > writes ? "read" : "write") +
@@ -372,6 +399,7 @@ CONFMAN_DECL void world::hide_leader(const node& from) {
     for (const node_id id : quorum_) others[id.value()] = id != lonely;
     if (lonely == from.id() || !votes_somewhere(lonely) || !sufficient(others)) continue;
     shared_.log.note(step::partition, lonely, 5, 1);
+    hidden_ = lonely;
     return shared_.net.cut(from.id(), lonely);
   }
 }
@@ -384,6 +412,7 @@ CONFMAN_DECL void world::check_stability() {
     return core.members_at() <= core.commit() && !core.members().is_voter(n.id());
   };
   const micros timeout = shared_.plan.election_timeout();
+  const micros healed = healed_at_;
   run_until(shared_.time.now() + 3 * timeout, [] { return false; });
   const node* before = leader();
   const term_t term = before ? before->core().term() : term_t{};
@@ -394,6 +423,8 @@ CONFMAN_DECL void world::check_stability() {
   if (removed && now == before && now->core().term() == term && leads_removed(*now))
     shared_.log.fail(invariant::liveness, "node " + std::to_string(now->id().value()) +
                                               " leads on, although its removal is committed");
+  // Who was broken until now may know of a later term.
+  if (healed_at_ != healed) return;
   // With priorities it may hand over, even just now.
   if (shared_.plan.priority_check_ticks != 0 &&
       (now || run_until(shared_.time.now() + 2 * timeout, [this] { return leader() != nullptr; })))
