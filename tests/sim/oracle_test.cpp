@@ -258,30 +258,6 @@ TEST_CASE("a session lives as long as its time to live after its last use, and n
   }
 }
 
-TEST_CASE("a session that is refused before its time is found") {
-  session_model model;
-  confman::command_view write;
-  write.author = one;
-  write.timestamp = 1000;
-  model.advance(write);
-  model.open(7, 3);
-  write.session = 7;
-  write.sequence = 1;
-  write.timestamp = 4000;
-  model.advance(write);
-  CHECK(model.use(write));
-  write.timestamp = 7000;
-  model.advance(write);
-  CHECK(model.use(write));
-  write.acknowledged = 2;
-  CHECK_FALSE(model.use(write));
-  write.sequence = 2;
-  CHECK(model.use(write));
-  write.timestamp = 10'001;
-  model.advance(write);
-  CHECK_FALSE(model.use(write));
-}
-
 TEST_CASE("a read whose state has a key too few for a scan is found") {
   const scenario plan;
   trace log;
