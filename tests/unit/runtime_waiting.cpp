@@ -56,6 +56,35 @@ TEST_CASE("an entry of another term at its place voids a proposal for ever") {
   CHECK(decide(p, at(2, 5)).empty());
 }
 
+// Seed 26505 of the simulation: a leader whose log had been cut was full of writes that others had forwarded
+// to it in its earlier term. It refused every other write as busy, so that no entry ever decided them.
+TEST_CASE("an entry of a later term voids the proposals behind it, whose places may never be applied") {
+  proposals p;
+  some_write a, b, c, d;
+  p.add({at(2, 8), &a, {}, 0});
+  p.add({at(3, 9), &b, {}, 0});
+  p.add({at(5, 6), &c, {}, 0});
+  p.add({at(5, 7), &d, {}, 0});
+  CHECK(decide(p, at(2, 5)).empty());
+  CHECK(decide(p, at(5, 6)) == decisions{{&c, true}, {&a, false}, {&b, false}});
+  CHECK(decide(p, at(5, 7)) == decisions{{&d, true}});
+  p.add({at(5, 8), &a, {}, 0});
+  p.add({at(5, 9), &b, {}, 0});
+  CHECK(decide(p, at(7, 8)) == decisions{{&a, false}, {&b, false}});
+  CHECK(p.size() == 0);
+}
+
+TEST_CASE("a jump of the state leaves open what is behind it") {
+  proposals p;
+  some_write a, b;
+  p.add({at(2, 5), &a, {}, 0});
+  p.add({at(2, 6), &b, {}, 0});
+  std::vector<write_operation*> lost;
+  p.jumped(log_index(5), [&](const proposal& q) { lost.push_back(q.local); });
+  CHECK(lost == std::vector<write_operation*>{&a});
+  CHECK(decide(p, at(2, 6)) == decisions{{&b, true}});
+}
+
 TEST_CASE("proposals of an earlier leadership stay open while new ones are made, at the same index too") {
   proposals p;
   some_write first, second, third;

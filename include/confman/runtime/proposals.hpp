@@ -20,8 +20,9 @@ struct proposal {
 };
 
 // A proposal is decided when the index it was given is applied: by an entry of its term it is done, by an
-// entry of another term it is void for ever, since an entry is named by index and term alone. Until then, and
-// whatever happens to the leader, its outcome is open.
+// entry of another term it is void for ever, since an entry is named by index and term alone. It is void as
+// well once any entry of a later term is applied at a lower index: terms never fall along a log (paper, 5.3),
+// so none of its term can follow. Until then, and whatever happens to the leader, its outcome is open.
 class proposals {
  public:
   [[nodiscard]] std::size_t size() const noexcept { return current_.size() + older_.size(); }
@@ -35,22 +36,19 @@ class proposals {
   // Calls decided(proposal, applied) for every proposal that the entry at `place` decides.
   template <class Decided>
   void applied(version place, Decided&& decided) {
-    while (!current_.empty() && current_.front().at.index <= place.index) {
-      const proposal p = current_.front();
-      current_.pop_front();
+    take_up_to(place.index, [&](const proposal& p) {
       decided(p, p.at == place || (CONFMAN_MUTANT(ack_other_entry) && p.at.index == place.index));
-    }
-    while (!older_.empty() && older_.begin()->first <= place.index) {
-      const proposal p = older_.begin()->second;
-      older_.erase(older_.begin());
-      decided(p, p.at == place || (CONFMAN_MUTANT(ack_other_entry) && p.at.index == place.index));
-    }
+    });
+    if (place.term <= term_) return;
+    term_ = place.term;
+    for (const proposal& p : take_if([&](const proposal& q) { return q.at.term < place.term; }))
+      decided(p, false);
   }
 
   // The state jumped to `index`: calls lost(proposal) for what was to be decided up to there.
   template <class Lost>
   void jumped(log_index index, Lost&& lost) {
-    applied({highest, index}, [&](const proposal& p, bool) { lost(p); });
+    take_up_to(index, lost);
   }
 
   // Removes and returns what `pick(proposal)` chooses.
@@ -78,7 +76,19 @@ class proposals {
   [[nodiscard]] static bool vacant(const proposal& p) noexcept { return !p.local && !p.remote; }
 
  private:
-  static constexpr term_t highest{~std::uint64_t{0}};  // of no entry
+  template <class Take>
+  void take_up_to(log_index index, Take&& take) {
+    while (!current_.empty() && current_.front().at.index <= index) {
+      const proposal p = current_.front();
+      current_.pop_front();
+      take(p);
+    }
+    while (!older_.empty() && older_.begin()->first <= index) {
+      const proposal p = older_.begin()->second;
+      older_.erase(older_.begin());
+      take(p);
+    }
+  }
 
   // This node led before, in an older term: those indices may be given again.
   void retire() {
@@ -89,6 +99,7 @@ class proposals {
 
   std::deque<proposal> current_;
   std::multimap<log_index, proposal> older_;
+  term_t term_;  // of the last entry that was applied
 };
 
 }  // namespace confman

@@ -29,7 +29,7 @@ struct snapshot_transfer_options {
   std::size_t piece_bytes = std::size_t{256} << 10;
   std::size_t window = 16;         // pieces on their way to one follower
   std::size_t bytes_per_tick = 0;  // to all followers together; 0: no limit
-  tick_count retry = 50;           // without news from the follower for so long: offer again
+  tick_count retry = 50;           // without an answer to what was sent for so long: offer again
   tick_count give_up = 1000;       // ... and for so long: the transfer has failed
 };
 
@@ -68,7 +68,7 @@ class outgoing_snapshots {
     if (sending(to)) return;
     transfer t;
     t.file = file;
-    t.heard = t.offered = now;
+    t.heard = now_ = now;
     transfers_[to] = t;
   }
   void stop(node_id to) { transfers_.erase(to); }
@@ -80,20 +80,18 @@ class outgoing_snapshots {
     if (options_.bytes_per_tick != 0)
       allowance_ = std::min(allowance_ + options_.bytes_per_tick,
                             options_.bytes_per_tick * burst_ticks + options_.piece_bytes);
-    for (auto it = transfers_.begin(); it != transfers_.end();) {
-      transfer& t = it->second;
-      if (now - t.heard >= options_.give_up) {
-        failed.push_back(it->first);
-        it = transfers_.erase(it);
-        continue;
-      }
-      if (now - t.offered >= options_.retry && now - t.heard >= options_.retry) {
-        t.next = t.confirmed;
-        t.known = false;
-        t.offered = now;
-      }
-      ++it;
+    now_ = now;
+    for (auto& [to, t] : transfers_) {
+      // Who waits for its turn under the limit of bytes has nothing to answer.
+      const bool asked = t.next > t.confirmed || t.confirmed == t.file.bytes;
+      if (!asked || now - std::max(t.heard, t.sent) < options_.retry) continue;
+      if (now - t.heard >= options_.give_up) failed.push_back(to);
+      // Who has said that it has all of it, and nothing since, is asked once more.
+      if (t.confirmed == t.file.bytes) t.confirmed = 0;
+      t.next = t.confirmed;
+      t.known = false;
     }
+    for (const node_id to : failed) transfers_.erase(to);
     return failed;
   }
 
@@ -106,7 +104,7 @@ class outgoing_snapshots {
       auto& [to, t] = *it;
       const std::uint64_t window = (t.known ? options_.window : 1) * options_.piece_bytes;
       const std::uint64_t limit = std::min(t.confirmed + window, t.file.bytes);
-      if (t.next < limit) {
+      if (t.next < limit && t.reading < options_.window) {
         const auto bytes =
             static_cast<std::size_t>(std::min<std::uint64_t>(options_.piece_bytes, t.file.bytes - t.next));
         if (options_.bytes_per_tick != 0) {
@@ -115,6 +113,8 @@ class outgoing_snapshots {
         }
         wanted.push_back({to, t.file, t.next, bytes});
         t.next += bytes;
+        t.sent = now_;
+        ++t.reading;
         idle = 0;
       } else {
         ++idle;
@@ -129,6 +129,7 @@ class outgoing_snapshots {
   [[nodiscard]] std::optional<snapshot_piece> read(const snapshot_read& what, shared_bytes bytes) {
     const auto it = transfers_.find(what.to);
     if (it == transfers_.end() || it->second.file != what.file) return std::nullopt;
+    if (it->second.reading != 0) --it->second.reading;
     return snapshot_piece{what.file.at, what.file.digest, what.file.bytes, what.offset, std::move(bytes)};
   }
 
@@ -138,23 +139,24 @@ class outgoing_snapshots {
     if (it == transfers_.end()) return false;
     transfer& t = it->second;
     if (answer.at != t.file.at || answer.digest != t.file.digest) return false;
-    t.heard = now;
+    t.heard = now_ = now;
     if (answer.installed) {
       transfers_.erase(it);
       return true;
     }
     if (answer.next > t.file.bytes) return false;
-    // Further than what was confirmed: news. Not as far: it was restarted, or its file was damaged. The first
-    // answer says where to go on, whatever was sent to learn that.
+    // The first answer says where to go on, whatever was sent to learn that. After it one that names an
+    // earlier place is late: followed, it would have everything behind that place sent again, and their
+    // answers as often. Of a follower that has lost what it had all are such, until it is offered again.
+    const bool first = !std::exchange(t.known, true);
+    if (!first && answer.next < t.confirmed) return false;
     // The same place again: a piece came that doesn't follow, so one is lost. It is sent again once; what
     // else was on its way brings the same answer.
     const bool news = answer.next != t.confirmed;
     const bool lost = !news && !std::exchange(t.repeated, true);
     if (news) t.repeated = false;
-    const bool first = !std::exchange(t.known, true);
-    const bool back = first || answer.next < t.confirmed;
     t.confirmed = answer.next;
-    if (back || lost || t.next < t.confirmed) t.next = t.confirmed;
+    if (first || lost || t.next < t.confirmed) t.next = t.confirmed;
     return false;
   }
 
@@ -165,14 +167,16 @@ class outgoing_snapshots {
     std::uint64_t next = 0;       // not read yet
     bool known = false;           // it has said where it stands: until then one piece is sent, to ask
     bool repeated = false;        // the last answer named the same place as the one before it
+    std::size_t reading = 0;      // pieces that the storage was asked for
     tick_count heard = 0;         // the last answer
-    tick_count offered = 0;       // the last time it began again from what was confirmed
+    tick_count sent = 0;          // the last piece
   };
   static constexpr std::size_t burst_ticks = 10;
 
   snapshot_transfer_options options_;
   std::map<node_id, transfer> transfers_;
   std::size_t allowance_ = 0;
+  tick_count now_ = 0;
   node_id turn_;  // who was served last
 };
 

@@ -138,6 +138,8 @@ class node final : private group_observer {
   }
   // It may have lost what it acknowledged, in this directory: nothing may hang on its word.
   [[nodiscard]] bool forgetful() const noexcept { return forgetful_; }
+  // ... and was told so by a leader: it stops as often as it is started, until somebody replaces its disk.
+  [[nodiscard]] bool stopped_for_loss() const noexcept { return forgetful_ && loss_noticed_; }
   // How often its disk was replaced.
   [[nodiscard]] std::uint32_t wipes() const noexcept { return wipes_; }
 
@@ -248,6 +250,7 @@ class node final : private group_observer {
   std::deque<job> jobs_;
   std::uint32_t wipes_ = 0;
   bool forgetful_ = false;
+  bool loss_noticed_ = false;
   bool tail_hurt_ = false;            // since the last start
   std::uint64_t appended_syncs_ = 0;  // of the disk, when the batch that is written came
   std::uint64_t tail_syncs_ = 0;      // ... after a sync of entries alone; 0: it wasn't one

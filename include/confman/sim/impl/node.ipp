@@ -163,7 +163,7 @@ CONFMAN_DECL bool node::open_snapshots(recovered_log& found, std::optional<snaps
 
 CONFMAN_DECL void node::wipe(bool joins) {
   ++wipes_;
-  forgetful_ = tail_hurt_ = false;
+  forgetful_ = loss_noticed_ = tail_hurt_ = false;
   tail_syncs_ = 0;
   joins_ = joins;
   disk_.wipe();
@@ -505,7 +505,10 @@ CONFMAN_DECL void node::on_failed(const failure& why) {
   // An emptied directory that was filled a little by those who didn't know, or one that has forgotten its
   // end.
   const bool emptied = (wipes_ != 0 || forgetful_) && why.code == errc::log_damaged;
-  if (emptied && forgetful_) world_.counts.add(counted::forgetful_stopped);
+  if (emptied && forgetful_) {
+    loss_noticed_ = true;
+    world_.counts.add(counted::forgetful_stopped);
+  }
   if (disk_.counted().errors == errors_before_ && !emptied)
     world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) + " has failed: " + why.what);
 }

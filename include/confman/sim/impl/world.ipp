@@ -464,7 +464,8 @@ CONFMAN_DECL bool world::converged() {
   const log_index last = l->core().commit();
   return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
     const member* m = l->core().members().find_member(n->id());
-    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation()))
+    if (!m || !in_use_[n->id().value()] || (m->incarnation && m->incarnation != n->incarnation()) ||
+        n->stopped_for_loss())
       return true;
     return n->up() && n->core().applied() == last && n->core().term() == l->core().term() &&
            n->core().log().last_hash() == l->core().log().last_hash();
