@@ -170,6 +170,22 @@ TEST_CASE("the older of two snapshots is used when the newest is damaged, and a 
   CHECK(store.all().size() == 2);
 }
 
+// Seed 7285 of the simulation: the removals weren't durable, and eight snapshots lay there after as many losses
+// of power.
+TEST_CASE("a host that loses power after each snapshot keeps no more of them each time") {
+  crash_file_system fs;
+  for (std::uint64_t i = 1; i <= 5; ++i) {
+    {
+      test_store store = open_store(fs);
+      CHECK(store.all().size() <= 1);
+      REQUIRE(save(store, sample_meta(16 * i), sample_blocks()));
+    }
+    fs.lose_power([] { return false; });
+  }
+  CHECK(open_store(fs).all().size() == 1);
+  CHECK(fs.image().size() <= 2);
+}
+
 TEST_CASE("older snapshots are removed after the new one is durable, and an open reader goes on") {
   crash_file_system fs;
   test_store store = open_store(fs);

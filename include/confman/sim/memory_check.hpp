@@ -41,11 +41,11 @@ class memory_check {
 
   // Operations of each kind that a node may keep waiting.
   static constexpr std::size_t max_waiting = 64;
-  // The disk is asked for one range of entries per follower and state of its progress, and for a window of
-  // pieces per follower and time that it says where it stands. While the disk stalls these add up, so the
-  // limits only notice what grows without end.
+  // The disk is asked for one range of entries per follower and state of its progress. While it stalls these
+  // add up, so the limit only notices what grows without end.
   static constexpr std::size_t max_fetches = 256;
-  static constexpr std::size_t max_jobs = 16'384;
+  // A window of pieces for each follower, and what was asked for transfers that have ended since.
+  static constexpr std::size_t max_jobs = 128;
   // Beside segments and spares: the lock, the file of terms and votes, two snapshots and one in the making, a
   // received one, and what is renamed.
   static constexpr std::size_t other_files = 10;

@@ -111,8 +111,10 @@ class snapshot_store {
   }
 
   // Removes what is older than the newest `keep`, but not the snapshot at `made`. A file that can't be
-  // removed now is left to the next time; it does no harm.
+  // removed now is left to the next time; it does no harm. Durable, as far as that can be had: a host that
+  // loses power after each snapshot must not find one more of them each time.
   void remove_older(version made) {
+    const std::size_t before = kept_.size() + damaged_.size();
     const std::size_t excess = kept_.size() > options_.keep ? kept_.size() - options_.keep : 0;
     std::size_t seen = 0;
     std::erase_if(kept_, [&](const snapshot_info& k) {
@@ -120,6 +122,7 @@ class snapshot_store {
     });
     std::erase_if(damaged_,
                   [&](const bad_file& bad) { return older(bad.at, made) && !fs_->remove(bad.path); });
+    if (kept_.size() + damaged_.size() != before) (void)fs_->sync_directory(directory_);
   }
 
   // Takes the snapshot at `at` out of the store, durably: its file stays beside, as NAME.refused, and is
