@@ -44,27 +44,38 @@ run_stage() {
   fi
 }
 
-# run_suites PRESET "SUITE...": runs every suite, even after one failed; fails if one did. Called within a
-# stage.
+# run_suites PRESET "SUITE...": runs every suite, even after one failed, as many at once as there are
+# processors; fails if one did. Called within a stage.
 run_suites() {
-  local suite output status bad=0
+  local suite bad=0
   for suite in $2; do
-    output=$build/logs/${current_stage}_$suite.log
-    status=0
-    echo "== $1/$suite"
-    timeout --kill-after=10 900 "$build/$1/tests/$suite" >"$output" 2>&1 || status=$?
-    cat "$output"
-    if [ "$status" -eq 0 ] && grep -aq '^\[doctest\] test cases:.* 0 passed.* 0 failed' "$output"; then
-      echo "error: $suite has no test cases"
-      status=1
-    fi
-    count_cases "$output" "$status"
-    if [ "$status" -ne 0 ]; then
-      echo "== $1/$suite failed with status $status"
-      bad=1
-    fi
+    while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do wait -n || true; done
+    run_suite "$1" "$suite" &
   done
+  wait
+  for suite in $2; do report_suite "$1" "$suite" || bad=1; done
   return "$bad"
+}
+
+# Leaves its output and its status beside the logs.
+run_suite() {  # preset suite
+  local output=$build/logs/${current_stage}_$2.log status=0
+  timeout --kill-after=10 900 "$build/$1/tests/$2" >"$output" 2>&1 || status=$?
+  echo "$status" >"$output.status"
+}
+
+report_suite() {  # preset suite
+  local output=$build/logs/${current_stage}_$2.log status
+  status=$(cat "$output.status")
+  echo "== $1/$2"
+  cat "$output"
+  if [ "$status" -eq 0 ] && grep -aq '^\[doctest\] test cases:.* 0 passed.* 0 failed' "$output"; then
+    echo "error: $2 has no test cases"
+    status=1
+  fi
+  count_cases "$output" "$status"
+  if [ "$status" -ne 0 ]; then echo "== $1/$2 failed with status $status"; fi
+  return "$status"
 }
 
 # The summary of doctest: `[doctest] test cases: 12 | 11 passed | 1 failed | 0 skipped`. A suite that died

@@ -14,6 +14,8 @@ inline void draw_cluster(scenario& s, dice& d) {
   const auto pace = d.below(4);
   s.heartbeat_ticks = pace == 0 ? 1 : pace == 1 ? 2 : 3;
   s.election_ticks = static_cast<std::uint32_t>(pace == 0 ? 6 : pace == 1 ? 10 : 15);
+  // Election timeouts of 60 ms to 750 ms, and up to twice that: those of a rack and those of a wide network.
+  s.tick = d.pick<micros>(10'000, 20'000, 50'000);
   s.drift = d.pick<unsigned>(0, 10, 50, 200);
   s.pump_delay = d.pick<micros>(0, 0, 50, 500);
   // Small limits make a follower fall behind in steps that a crash can come between.
@@ -57,7 +59,7 @@ inline void draw_divergence(scenario& s, dice& d) {
   s.tail_entries = 0;
   s.burst = 16;
   s.reads = 100;
-  s.think_time = 20'000 * s.clients;
+  s.think_time = 2 * s.tick * s.clients;
   s.max_uncommitted_entries = 1 << 16;
   s.mixed = false;
 }
@@ -97,7 +99,7 @@ inline void draw_members(scenario& s, dice& d) {
 inline void draw_clients(scenario& s, dice& d) {
   s.clients = static_cast<unsigned>(d.between(1, 6));
   s.keys = static_cast<unsigned>(d.between(1, 8));
-  s.think_time = d.pick<micros>(20'000, 60'000, 200'000) * s.clients;
+  s.think_time = s.tick * d.pick<micros>(2, 6, 20) * s.clients;
   s.burst = d.chance(300) ? static_cast<unsigned>(d.pick(4, 16)) : 1;
   s.think_time *= s.burst;
   s.max_value_bytes = d.pick<std::size_t>(16, 64, 64, 600, 3000);
