@@ -121,7 +121,7 @@ TEST_SUITE("script") {
   }
 
   TEST_CASE("the scripts that are kept pass") {
-    const auto folder = std::filesystem::path(__FILE__).parent_path() / "scripts";
+    const std::filesystem::path folder = SIM_SCRIPTS;
     std::size_t scripts = 0;
     for (const auto& file : std::filesystem::directory_iterator(folder)) {
       if (file.path().extension() != ".txt") continue;
