@@ -66,6 +66,36 @@ TEST_CASE("the simulated disk may keep everything that was not synced") {
   CHECK(a.content("d/file") == "content");
 }
 
+TEST_CASE("the end of a process loses nothing on the simulated disk, and makes nothing durable") {
+  a_disk a;
+  a.store("d/file", "old content");
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "NEW"));
+  REQUIRE_FALSE(a.d.rename("d/file", "d/moved"));
+  a.d.power_off(survival::cached);
+  CHECK(a.write(f, 0, "x").code == confman::errc::storage_failed);
+  CHECK(a.content("d/moved") == "NEW content");
+  CHECK_FALSE(a.d.rot(1));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == "old content");
+  CHECK(a.content("d/moved") == "no file");
+}
+
+TEST_CASE("what a failed sync has lost is still seen by the next process, whose sync does not save it") {
+  a_disk a;
+  a.store("d/file", "old content");
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, "NEW"));
+  a.d.fail_after(0);
+  CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+  a.d.power_off(survival::cached);
+  CHECK(a.content("d/file") == "NEW content");
+  disk::file again = a.open("d/file");
+  REQUIRE_FALSE(a.d.sync(again));
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/file") == "old content");
+}
+
 TEST_CASE("un-synced sectors survive in every combination, and sectors are torn") {
   std::set<std::string> seen;
   for (std::uint64_t seed = 1; seed < 400; ++seed) {

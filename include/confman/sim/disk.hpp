@@ -13,11 +13,13 @@
 
 namespace confman::sim {
 
-// What a loss of power leaves of the writes that were not synced.
+// What the end of a process, or a loss of power, leaves of the writes that were not synced.
 enum class survival : std::uint8_t {
-  none,  // nothing: the disk holds what was synced
-  all,   // everything
-  some,  // any subset of the 512-byte sectors, one of them possibly torn; of names likewise
+  none,    // nothing: the disk holds what was synced
+  all,     // everything
+  some,    // any subset of the 512-byte sectors, one of them possibly torn; of names likewise
+  cached,  // the process was killed and the machine goes on: all is to be seen, and no more durable than
+           // before
 };
 
 // Each file and each directory has two images: the one that the running process sees, and the one that is on
@@ -101,8 +103,8 @@ class disk {
 
   // --- faults ---
 
-  // Power is lost and comes back: draws what survives, closes every file (calls on them fail from now on),
-  // frees every lock. Resets neither the fuse nor the counters.
+  // Power is lost and comes back, or the process is killed (survival::cached): draws what survives, closes
+  // every file (calls on them fail from now on), frees every lock. Resets neither the fuse nor the counters.
   void power_off(survival mode) { power_off(mode, dice_.next()); }
   // What remains is drawn from this seed alone.
   CONFMAN_DECL void power_off(survival mode, std::uint64_t seed);
@@ -130,12 +132,13 @@ class disk {
 
   // Damages what was synced, in a place that later, also synced writes to the same file followed: whoever
   // wrote those can know that this place was good. A bit turns, or a sector gets what was meant for another
-  // one. False if there is no such place, or the disk is damaged already. Call it while the power is off.
+  // one. False if there is no such place, if the disk is damaged already, or was not without power. Call it
+  // before it is used again.
   bool rot() { return rot(dice_.next()); }
   CONFMAN_DECL bool rot(std::uint64_t seed);
   // Turns one bit of what the very last sync has brought to the platter, which nothing followed: nobody can
-  // tell it from a write that the loss of power has torn. Precondition: survival::none in the last
-  // power_off(), or nothing un-synced.
+  // tell it from a write that the loss of power has torn. False as above. Precondition: survival::none in the
+  // last power_off(), or nothing un-synced.
   CONFMAN_DECL bool rot_tail(std::uint64_t seed);
   // Takes that back, as far as it wasn't overwritten: the directory was restored from a copy.
   CONFMAN_DECL void restore();
@@ -199,6 +202,7 @@ class disk {
   static void reserve(inode& n, std::uint64_t bytes);
   void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
   static void clean(inode& n, bool keep_doomed);
+  void close_all() noexcept;
   void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
   void misdirect(inode& n, dice& own);
   static std::string parent(const std::string& path);
@@ -211,6 +215,7 @@ class disk {
   std::vector<name_change> changes_;
   std::map<std::string, bool> directories_;
   std::uint32_t powered_ = 1;
+  bool lost_power_ = false;  // in the last power_off()
   std::uint64_t error_left_ = 0;
   bool error_armed_ = false;
   call bad_kind_ = call::other;

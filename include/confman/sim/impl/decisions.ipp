@@ -314,7 +314,8 @@ CONFMAN_DECL void world::crash(node& n) {
   const std::size_t id = n.id().value();
   if (armed_[id]) return crash(n, aftermath(*armed_[id]));
   dice own = dice(shared_.plan.seed).fork((std::uint64_t{1} << 32) + id * 1'000'000 + n.run());
-  const survival survive = own.pick(survival::none, survival::some, survival::some, survival::all);
+  const survival survive =
+      own.pick(survival::none, survival::some, survival::some, survival::all, survival::cached);
   const micros down = own.skewed(1000, std::max<micros>(1000, shared_.plan.down_time));
   crash(n, {survive, down, own.next()});
 }

@@ -342,15 +342,23 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
   n.settled = std::min(n.settled, size);
   n.written_from = ~std::uint64_t{0};
   n.written_to = 0;
-  n.locked = false;
+}
+
+CONFMAN_DECL void disk::close_all() noexcept {
+  for (inode& n : inodes_) n.locked = false;
+  ++powered_;
+  error_armed_ = false;
 }
 
 CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
+  close_all();
+  lost_power_ = mode != survival::cached;
+  if (!lost_power_) return;
   dice own(seed);
   const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
   const std::uint64_t keep = own.pick<std::uint64_t>(100, 500, 900);
   for (inode& n : inodes_)
-    if (!n.bytes.empty() || n.size != n.durable_size || n.locked) settle(n, mode, keep, own);
+    if (!n.bytes.empty() || n.size != n.durable_size) settle(n, mode, keep, own);
   for (const name_change& change : changes_) {
     if (mode == survival::all || (mode == survival::some && own.chance(keep)))
       apply(change, durable_names_);
@@ -365,8 +373,6 @@ CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
     return h.overwritten && (h.offset >= hurt_bytes.size() || hurt_bytes[h.offset] != h.is);
   });
   for (hurt_byte& h : hurt_) h.overwritten = false;
-  ++powered_;
-  error_armed_ = false;
   if (counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost != lost) ++counted_.losses;
   // What no name leads to any more is free.
   std::vector<bool> named(inodes_.size(), false);
@@ -380,7 +386,7 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
   std::vector<std::uint32_t> candidates;
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
-  if (candidates.empty() || rotten()) return false;
+  if (candidates.empty() || rotten() || !lost_power_) return false;
   hurt_inode_ = candidates[own.below(candidates.size())];
   inode& n = inodes_[hurt_inode_];
   if (own.chance(300)) {
@@ -412,7 +418,7 @@ CONFMAN_DECL bool disk::rot_tail(std::uint64_t seed) {
   dice own(seed);
   const bool named = std::any_of(names_.begin(), names_.end(),
                                  [this](const auto& name) { return name.second == last_synced_; });
-  if (last_synced_ == 0 || !named || rotten()) return false;
+  if (last_synced_ == 0 || !named || rotten() || !lost_power_) return false;
   inode& n = inodes_[last_synced_];
   if (n.tail <= n.settled || n.tail > n.durable_size) return false;
   hurt_inode_ = last_synced_;

@@ -22,7 +22,7 @@ inline constexpr const char* names_of_kinds[] = {
     "snapshot",   "invite",       "retire",         "quorum",
 };
 static_assert(std::size(names_of_kinds) == decision_kinds);
-inline constexpr const char* names_of_survivals[] = {"none", "all", "some"};
+inline constexpr const char* names_of_survivals[] = {"none", "all", "some", "cached"};
 inline constexpr const char* names_of_calls[] = {"other", "read", "write", "sync"};
 inline constexpr const char* names_of_shapes[] = {"halves", "isolation", "one_way", "bridge",
                                                   "ring",   "leader",    "links"};

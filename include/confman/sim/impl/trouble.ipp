@@ -7,7 +7,8 @@
 namespace confman::sim {
 
 CONFMAN_DECL survival world::draw_survival() {
-  return dice_.pick(survival::none, survival::some, survival::some, survival::all);
+  return dice_.pick(survival::none, survival::some, survival::some, survival::all, survival::cached,
+                    survival::cached);
 }
 
 CONFMAN_DECL node* world::leader() {
