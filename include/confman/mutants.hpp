@@ -99,7 +99,6 @@
   M(identity_not_synced, "3 0 9", "the log's identity gets its name before its bytes are durable")           \
   M(identity_name_not_synced, "3 0 9", "the name of the log's new identity is not made durable")             \
   M(recovery_not_synced, "3 0", "recovery does not make durable what it found")                              \
-  M(stale_tail_kept, "3 0", "recovery leaves what follows the end of the log")                               \
   M(checksum_ignored, "0 3", "a batch is read whatever its checksum says")                                   \
   M(reset_not_replayed, "0 3", "recovery ignores that a snapshot replaced the log")                          \
   M(roll_without_sync, "3 0", "a segment is left before it is durable")                                      \

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <functional>
@@ -49,7 +50,12 @@ class history {
   using call_id = std::uint64_t;
 
   history(const scenario& plan, trace& log, statistics& counts)
-      : plan_(plan), trace_(log), counts_(counts), calls_(1), applied_(1), keys_(plan.keys) {}
+      : plan_(plan), trace_(log), counts_(counts), calls_(1), applied_(1), keys_(plan.keys) {
+    for (std::size_t i = 0; i < clocks; ++i)
+      skews_[i].push_back(
+          static_cast<std::int64_t>(dice(plan.seed).fork(500 + i).below(2 * plan.skew_ms + 1)) -
+          static_cast<std::int64_t>(plan.skew_ms));
+  }
   history(const history&) = delete;
   history& operator=(const history&) = delete;
 
@@ -63,11 +69,20 @@ class history {
   };
 
   // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
-  // The author's clock may be far off: the last three digits say whose it was.
+  // The author's clock may be far off, and jump: the last three digits say whose it was, and after how many
+  // jumps.
   [[nodiscard]] std::int64_t stamp(call_id id, node_id author) const noexcept {
-    return (static_cast<std::int64_t>(id) + skew(author.value())) * 1000 +
-           static_cast<std::int64_t>(author.value());
+    const std::vector<std::int64_t>& skews = skews_[author.value() % clocks];
+    return (static_cast<std::int64_t>(id) + skews.back()) * 1000 +
+           static_cast<std::int64_t>(author.value() % clocks + clocks * (skews.size() - 1));
   }
+  // A node's wall clock jumps by so many milliseconds. It does so a limited number of times.
+  void jump(node_id author, std::int64_t by) {
+    std::vector<std::int64_t>& skews = skews_[author.value() % clocks];
+    if (skews.size() < 1000 / clocks) skews.push_back(skews.back() + by);
+  }
+  // A new process: what it shows may be older than what the one before it has shown.
+  void restarted(node_id node) noexcept { shown_[node.value()] = 0; }
   CONFMAN_DECL call_id begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token = 0);
   [[nodiscard]] CONFMAN_DECL static std::string key_name(std::uint32_t key);
   // The value that a put or exchange writes: unique, and known from the number of the call.
@@ -142,14 +157,16 @@ class history {
     std::uint64_t writes = 0;   // since then
   };
 
-  // Milliseconds; one value per author.
-  [[nodiscard]] std::int64_t skew(std::uint64_t author) const noexcept {
-    return static_cast<std::int64_t>(dice(plan_.seed).fork(500 + author).below(2 * plan_.skew_ms + 1)) -
-           static_cast<std::int64_t>(plan_.skew_ms);
-  }
+  // Whose time stamps they are: a node's, or of the uploads of a client, which may share one with a node.
+  static constexpr std::size_t clocks = 16;
+
+  // 0: no call's.
   [[nodiscard]] call_id call_of(std::int64_t stamp) const noexcept {
-    const std::int64_t author = (stamp % 1000 + 1000) % 1000;
-    return static_cast<call_id>((stamp - author) / 1000 - skew(static_cast<std::uint64_t>(author)));
+    const std::int64_t digits = (stamp % 1000 + 1000) % 1000;
+    const auto clock = static_cast<std::size_t>(digits) % clocks;
+    const auto jumps = static_cast<std::size_t>(digits) / clocks;
+    if (jumps >= skews_[clock].size()) return 0;
+    return static_cast<call_id>((stamp - digits) / 1000 - skews_[clock][jumps]);
   }
   [[nodiscard]] call_id effect_at(log_index index) const noexcept {
     return index.value() < applied_.size() ? applied_[index.value()].by : 0;
@@ -175,6 +192,8 @@ class history {
   std::map<std::string, std::uint64_t, std::less<>> own_;  // the revisions of an application's keys
   bool application_writes_ = false;
   std::uint64_t floor_ = 0;
+  std::array<std::uint64_t, clocks> shown_{};              // by node: the newest state that it showed
+  std::array<std::vector<std::int64_t>, clocks> skews_{};  // by clock: milliseconds, after each jump
   std::vector<recorded_call>* record_ = nullptr;
 };
 

@@ -52,6 +52,8 @@ struct scenario {
   std::size_t max_window_appends = 256;
   std::size_t max_apply_entries = 4096;
   std::size_t max_uncommitted_entries = 1 << 16;
+  std::size_t max_window_bytes = 16 << 20;
+  std::size_t max_uncommitted_bytes = 256 << 20;
 
   bool mixed = false;       // each node draws limits of its own, see draw_settings()
   unsigned slow_nodes = 0;  // of 1,000 nodes, how many are ten times slower
@@ -149,6 +151,8 @@ void for_each_field(Scenario&& s, Visit&& visit) {
   visit("max_window_appends", s.max_window_appends);
   visit("max_apply_entries", s.max_apply_entries);
   visit("max_uncommitted_entries", s.max_uncommitted_entries);
+  visit("max_window_bytes", s.max_window_bytes);
+  visit("max_uncommitted_bytes", s.max_uncommitted_bytes);
   visit("mixed", s.mixed);
   visit("slow_nodes", s.slow_nodes);
   visit("skew_ms", s.skew_ms);

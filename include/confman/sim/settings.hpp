@@ -17,7 +17,8 @@ namespace confman::sim {
 // Whether a member far behind needs so many round trips to catch up that nobody else can be served.
 [[nodiscard]] inline bool is_narrow(const scenario& s) noexcept {
   const std::size_t per_append = s.max_append_bytes < 2000 ? 1 : s.max_append_entries;
-  return per_append * s.max_window_appends < 64;
+  const std::size_t appends = s.max_window_bytes < 5000 ? 1 : s.max_window_appends;
+  return per_append * appends < 64;
 }
 // A follower that needs a snapshot gets so little of it in a round trip that other limits of time are right.
 [[nodiscard]] inline bool sends_crumbs(const scenario& s) noexcept {

@@ -117,6 +117,7 @@ class world {
   [[nodiscard]] bool carry_out(const decision& d);
   [[nodiscard]] bool strike(const decision& d, node& n);
   void strike_disk(const decision& d, node& n);
+  void jump_wall_clock(const node& n, std::uint64_t seed, std::int64_t sign);
   [[nodiscard]] bool strike_down(const decision& d, node& n);
   [[nodiscard]] bool administer(const decision& d, node& n);
   void partition(const decision& d);
@@ -175,7 +176,9 @@ class world {
   [[nodiscard]] decision draw_quorum();
   void heal_quorum();
   void heal_these(const decision& d);
-  void keep_quorum(const raft_core& leader);
+  void keep_quorum(const node& leader);
+  [[nodiscard]] micros serve_by();
+  [[nodiscard]] bool lacks_snapshot() const;
   void check_liveness();
   void hide_leader(const node& from);
   void ruin();
@@ -214,6 +217,7 @@ class world {
   std::vector<bool> removed_;  // by id: its removal was asked for since
   std::vector<node_id> quorum_;
   micros healed_at_ = 0;                   // when the last of the quorum was
+  micros behind_at_ = 0;                   // when one of it was last seen to need a snapshot
   node_id hidden_;                         // the one of it that doesn't hear the leader
   std::pair<term_t, log_index> judged_{};  // the leader and configuration that it was last compared with
   bool troubled_ = true;

@@ -111,14 +111,23 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
     crash(n, {d.survive, d.length, d.seed});
   } else if (d.kind == decision_kind::frozen_clock) {
     shared_.counts.add(counted::frozen_clocks);
+    jump_wall_clock(n, d.seed, -1);
     n.freeze_clock(d.count);
     shared_.log.note(step::clock_jump, n.id(), 0, d.count);
   } else {
     shared_.counts.add(counted::clock_jumps);
+    jump_wall_clock(n, d.seed, 1);
     n.jump(d.count);
     after(n);
   }
   return true;
+}
+
+// The time of day jumps as well, in half of the cases: by less or more than log time takes from a single
+// command (ten seconds), or than makes it forget a clock that went back (an hour).
+CONFMAN_DECL void world::jump_wall_clock(const node& n, std::uint64_t seed, std::int64_t sign) {
+  dice own(seed);
+  if (own.coin()) shared_.clients.jump(n.id(), sign * static_cast<std::int64_t>(own.skewed(1, 10'000'000)));
 }
 
 // Faults of nodes that are down.

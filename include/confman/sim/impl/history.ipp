@@ -12,7 +12,9 @@ CONFMAN_DECL history::call_id history::begin(node_id at, call_kind kind, std::ui
   call c;
   c.kind = kind;
   c.key = key;
-  c.floor = kind == call_kind::read_at_least ? token : kind == call_kind::read_local ? 0 : floor_;
+  c.floor = kind == call_kind::read_at_least ? token
+            : kind == call_kind::read_local  ? shown_[at.value()]
+                                             : floor_;
   calls_.push_back(c);
   if (record_) {
     recorded_call r;
@@ -267,6 +269,7 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
     trace_.fail(invariant::no_lost_acknowledgement,
                 "write " + std::to_string(id) + " is acknowledged at index " + std::to_string(index) +
                     ", it was applied at " + std::to_string(c.applied) + " (0: nowhere)");
+  floor_ = std::max(floor_, index);
   const effect& e = applied_[index];
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) return;
   if (e.code != code || e.previous != result.previous_revision)
@@ -274,7 +277,6 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
                                              "', previous revision " +
                                              std::to_string(result.previous_revision) + "; a replay gives '" +
                                              e.code.message() + "', " + std::to_string(e.previous));
-  floor_ = std::max(floor_, index);
 }
 
 CONFMAN_DECL const history::change* history::at(std::uint32_t key, std::uint64_t revision) const noexcept {
@@ -298,6 +300,7 @@ CONFMAN_DECL void history::on_read(node_id node, call_id id, const map_view& sta
         "read " + std::to_string(id) + " on node " + std::to_string(node.value()) +
             " is answered from index " + std::to_string(revision) + "; index " + std::to_string(c.floor) +
             " was known to its client, or to somebody before it began");
+  shown_[node.value()] = std::max(shown_[node.value()], revision);
   const change* expected = at(c.key, revision);
   const record* found = state.find(key_name(c.key));
   if (recorded_call* const r = recorded(id, recorded_call::ending::answered)) {

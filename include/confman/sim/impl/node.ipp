@@ -60,6 +60,8 @@ CONFMAN_DECL group_options node::options_of_group(const recovered_log& found) co
   o.raft.max_window_appends = plan.max_window_appends;
   o.raft.max_apply_entries = plan.max_apply_entries;
   o.raft.max_uncommitted_entries = plan.max_uncommitted_entries;
+  o.raft.max_uncommitted_bytes = plan.max_uncommitted_bytes;
+  o.raft.max_window_bytes = plan.max_window_bytes;
   o.max_waiting = memory_check::max_waiting;
   o.raft.max_cached_bytes = plan.cached_bytes;
   o.raft.promotion_lag = plan.promotion_lag;
@@ -128,6 +130,7 @@ CONFMAN_DECL bool node::start() {
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
   world_.judge.on_start(id_, core());
+  world_.clients.restarted(id_);
   note_published();
   schedule(event_kind::tick, dice_.below(tick_length_) + 1);
   pump();

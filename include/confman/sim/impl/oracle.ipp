@@ -338,6 +338,21 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
   check_memory(node, core);
 }
 
+namespace detail {
+
+// The learners and the priorities, whichever directories they are bound to.
+[[nodiscard]] inline bool same_rest(const configuration& a, const configuration& b) {
+  const auto alike = [](const member& x, const member& y) {
+    return x.id == y.id && x.priority == y.priority;
+  };
+  const auto all = [&](const std::vector<member>& x, const std::vector<member>& y) {
+    return std::equal(x.begin(), x.end(), y.begin(), y.end(), alike);
+  };
+  return all(a.incoming, b.incoming) && all(a.outgoing, b.outgoing) && all(a.learners, b.learners);
+}
+
+}  // namespace detail
+
 // At most one uncommitted change; none before the leader's own term has committed; and whoever can be
 // elected or can commit by the next configuration must ask somebody of the one before.
 CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, const raft_core& core) {
@@ -358,15 +373,16 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     return voters(c.incoming) == voters(core.members().incoming) &&
            voters(c.outgoing) == voters(core.members().outgoing);
   };
-  if (same(before)) return check_binding(node, before, before_at, core);
-  counts_.add(counted::voter_changes);
+  if (same(before) && detail::same_rest(before, core.members()))
+    return check_binding(node, before, before_at, core);
+  if (!same(before)) counts_.add(counted::voter_changes);
   if (core.members().joint()) counts_.add(counted::joint_changes);
   if (before_at > core.commit())
-    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters at " +
+    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of members at " +
                                                      text(core.members_at()) + " while that at " +
                                                      text(before_at) + " isn't committed");
   if (core.log().term_at(core.commit()) != core.term())
-    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of voters in term " +
+    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of members in term " +
                                                      text(core.term()) +
                                                      ", of which nothing is committed yet");
   check_promotions(node, before, core);

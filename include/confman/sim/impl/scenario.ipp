@@ -24,6 +24,8 @@ inline void draw_cluster(scenario& s, dice& d) {
   if (d.chance(300)) s.max_window_appends = d.between(1, 3);
   if (d.chance(200)) s.max_apply_entries = d.between(1, 8);
   if (d.chance(100)) s.max_uncommitted_entries = d.between(2, 16);
+  if (d.chance(150)) s.max_window_bytes = d.pick<std::size_t>(1, 500, 3000);
+  if (d.chance(100)) s.max_uncommitted_bytes = d.pick<std::size_t>(1, 500, 3000);
 }
 
 inline void draw_network(scenario& s, dice& d) {
@@ -61,7 +63,12 @@ inline void draw_divergence(scenario& s, dice& d) {
   s.reads = 100;
   s.think_time = 2 * s.tick * s.clients;
   s.max_uncommitted_entries = 1 << 16;
+  s.max_uncommitted_bytes = 256 << 20;
   s.mixed = false;
+  // Snapshots overtake what the disk is just writing.
+  if (!d.coin()) return;
+  s.latency = s.jitter = 100;
+  s.sync_time = 20'000;
 }
 
 inline void draw_disks(scenario& s, dice& d) {

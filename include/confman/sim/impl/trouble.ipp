@@ -70,11 +70,11 @@ CONFMAN_DECL void world::draw_fault(fault::set one) {
       break;
     case fault::pause:
       d.kind = decision_kind::pause;
-      d.length = dice_.skewed(1000, 4 * timeout);
+      d.length = dice_.skewed(1000, 10 * timeout);
       return perform(d);
     case fault::stall:
       d.kind = decision_kind::stall;
-      d.length = dice_.skewed(1000, 10 * timeout);
+      d.length = dice_.skewed(1000, std::min<micros>(60'000'000, 30 * timeout));
       return perform(d);
     case fault::disk_error:
       d.kind = decision_kind::disk_error;

@@ -179,7 +179,7 @@ CONFMAN_DECL void world::after(node& n) {
     return crash(n);
   }
   if (!n.leads()) return;
-  if (!quorum_.empty()) keep_quorum(n.core());
+  if (!quorum_.empty()) keep_quorum(n);
   if (led_[n.id().value()] == n.core().term()) return;
   led_[n.id().value()] = n.core().term();
   shared_.net.haunt(n.id());
@@ -296,9 +296,12 @@ CONFMAN_DECL void world::heal_these(const decision& d) {
 
 // A change that was on its way when the quorum was chosen, and a learner's promotion is one, may make others
 // necessary: then all are healed, and what is asked of them begins anew.
-CONFMAN_DECL void world::keep_quorum(const raft_core& leader) {
-  const std::pair<term_t, log_index> now{leader.term(), leader.members_at()};
-  if (quorum_.size() == nodes_.size() || std::exchange(judged_, now) == now) return;
+CONFMAN_DECL void world::keep_quorum(const node& leader) {
+  const std::pair<term_t, log_index> now{leader.core().term(), leader.core().members_at()};
+  const auto in_use = static_cast<std::size_t>(std::count(in_use_.begin(), in_use_.end(), true));
+  if ((quorum_.size() == in_use && !hidden_) || now == judged_) return;
+  if (std::count(quorum_.begin(), quorum_.end(), leader.id()) == 0) return;
+  judged_ = now;
   std::vector<bool> healed(nodes_.size() + 1);
   for (const node_id id : quorum_) healed[id.value()] = id != hidden_;
   if (sufficient(healed)) return;
@@ -339,19 +342,37 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
   });
 }
 
+// When the healed ones must have served. With a narrow window a follower far behind needs a round trip per
+// entry before it can help to commit; one that must be sent a snapshot in crumbs needs as long.
+CONFMAN_DECL micros world::serve_by() {
+  const micros usual = 20 * shared_.plan.election_timeout(), longest = 10 * usual;
+  const auto any = [this](auto&& is) {
+    return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& n) { return is(n->settings()); });
+  };
+  if (any(is_narrow)) return healed_at_ + longest;
+  if (any(sends_crumbs) && lacks_snapshot()) behind_at_ = shared_.time.now();
+  return std::min(std::max(healed_at_, behind_at_) + usual, healed_at_ + longest);
+}
+
+// Whether one of the healed ones lacks what no other one's log holds any more.
+CONFMAN_DECL bool world::lacks_snapshot() const {
+  log_index first;
+  for (const node_id id : quorum_)
+    if (const node& n = *nodes_[id.value() - 1]; n.up())
+      first = std::max(first, n.core().log().first_index());
+  return std::any_of(quorum_.begin(), quorum_.end(), [&](node_id id) {
+    const node& n = *nodes_[id.value() - 1];
+    return !n.up() || n.core().log().last_index() + 1 < first;
+  });
+}
+
 CONFMAN_DECL void world::check_liveness() {
   heal_quorum();
   dice own = dice(shared_.plan.seed).fork(4);
   const micros timeout = shared_.plan.election_timeout();
-  // With a narrow window a follower far behind needs a round trip per entry before it can help to commit, and
-  // more clients than that have no right to be served.
+  // More clients have no right to be served then.
   const bool narrow =
       std::any_of(nodes_.begin(), nodes_.end(), [](const auto& n) { return is_narrow(n->settings()); });
-  const unsigned timeouts = narrow || std::any_of(nodes_.begin(), nodes_.end(),
-                                                  [](const auto& n) { return sends_crumbs(n->settings()); })
-                                ? 200
-                                : 20;
-  const micros patience = timeouts * timeout;
   if (narrow) clients_active_ = false;
   const auto leads = [this] {
     return std::any_of(quorum_.begin(), quorum_.end(),
@@ -369,7 +390,7 @@ CONFMAN_DECL void world::check_liveness() {
                                               " of " + std::to_string(nodes_.size()) + describe_nodes());
   const std::uint64_t writes = acknowledged_, reads = fresh_reads_;
   const auto served = [&] { return acknowledged_ > writes && fresh_reads_ > reads; };
-  while (!served() && shared_.time.now() < healed_at_ + patience) {
+  while (!served() && shared_.time.now() < serve_by()) {
     node& at = *nodes_[quorum_[own.below(quorum_.size())].value() - 1];
     if (at.up() && !at.dead()) {
       issue_write(0, at, call_kind::put, 0);
@@ -379,15 +400,15 @@ CONFMAN_DECL void world::check_liveness() {
       issue_read(0, at, call_kind::read_linearizable, 0);
       after(at);
     }
-    run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), healed_at_ + patience),
-              served);
+    run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), serve_by()), served);
   }
   if (!served())
-    shared_.log.fail(invariant::liveness, std::string("no ") + (acknowledged_ > writes ? "read" : "write") +
-                                              " within " + std::to_string(timeouts) + " election timeouts (" +
-                                              std::to_string(patience / 1000) +
-                                              " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
-                                              " of " + std::to_string(nodes_.size()) + describe_nodes());
+    shared_.log.fail(invariant::liveness,
+                     std::string("no ") + (acknowledged_ > writes ? "read" : "write") + " within " +
+                         std::to_string((serve_by() - healed_at_) / timeout) + " election timeouts (" +
+                         std::to_string((serve_by() - healed_at_) / 1000) + " ms) in a healed quorum of " +
+                         std::to_string(quorum_.size()) + " of " + std::to_string(nodes_.size()) +
+                         describe_nodes());
 }
 
 // One voter that isn't needed no longer hears the leader, but everybody else. In half of the worlds it has a

@@ -158,7 +158,7 @@ failure log<FileSystem>::settle(const std::vector<log_format::segment_header>& h
   const std::string_view unproven = std::string_view(bytes).substr(end.unproven, end.offset - end.unproven);
   if (!unproven.empty())
     if (failure e = fs_->write(*f, end.unproven, {&unproven, 1})) return e;
-  if (end.stale_bytes && !CONFMAN_MUTANT(stale_tail_kept))
+  if (end.stale_bytes)
     if (failure e = fs_->zero_fill(*f, end.offset, header.capacity - end.offset)) return e;
   if (!CONFMAN_MUTANT(recovery_not_synced))
     if (failure e = fs_->sync(*f)) return e;
