@@ -205,8 +205,9 @@ CONFMAN_DECL void world::upload(std::uint32_t who, node& at, std::uint32_t key) 
   command.upload = id;
   command.kind = command_kind::upload_piece;
   command.total_bytes = value.size();
-  for (std::size_t i = 0; i < pieces && !at.dead(); ++i) {
-    const std::size_t begin = value.size() * i / pieces, end = value.size() * (i + 1) / pieces;
+  for (std::size_t i = 0, begin = 0, end = 0; i < pieces && !at.dead(); ++i, begin = end) {
+    const std::size_t left = pieces - 1 - i;
+    end = left == 0 ? value.size() : begin + clients_[who].own.between(1, value.size() - begin - left);
     const history::call_id piece = calls.begin(at.id(), call_kind::piece, key);
     command.offset = begin;
     command.value = std::string_view(value).substr(begin, end - begin);
