@@ -160,6 +160,11 @@ stage_exhaustive() {
   ./tests/exhaustive.sh
 }
 
+# Broken rules that the simulation must notice soon; all of them: tests/mutants.sh.
+stage_mutants() {
+  ./tests/mutants.sh --smoke
+}
+
 # Data-driven scripts; the runner's last line counts them.
 stage_scripts() {
   configure release
@@ -193,8 +198,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/asan"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive processes
-  asan tsan clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive mutants
+  processes asan tsan clang_tidy)
 
 chosen=()
 while [ $# -gt 0 ]; do
