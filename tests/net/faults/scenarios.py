@@ -141,19 +141,6 @@ def stale_reads(room):
     return room.judge.must_refuse(files, final, "stale_read")
 
 
-@scenario(rounds=1)
-def going_back(room):
-    """Proof that a client would be noticed that goes back: clients that read from any node what it has, and
-    the judge, told that they don't, must refuse them."""
-    cluster = room.cluster()
-    cluster.start(*cluster.nodes)
-    cluster.leader()
-    load = room.load(cluster).start()
-    load.wait_progress(500)
-    files, final, _ = room.judge.gather(cluster, load)
-    return room.judge.must_refuse(files, final, "monotonic", "--monotonic")
-
-
 def both_ways(pairs):
     return {(a, b) for pair in pairs for a, b in (pair, pair[::-1])}
 
@@ -228,6 +215,23 @@ def partition(room):
     cluster.stop()
     return (f"{room.rounds} partitions, slowest progress within {slowest_inside:.1f} s, after healing "
             f"{slowest_after:.1f} s; {figures}")
+
+
+@scenario(rounds=1, needs=["cuts"])
+def going_back(room):
+    """Proof that a client would be noticed that goes back: clients that read from any node what it has, one
+    of which hears nothing new; and the judge, told that they don't go back, must refuse them."""
+    cluster = room.cluster()
+    cluster.start(*cluster.nodes)
+    behind = next(i for i in cluster.nodes if i != cluster.leader())
+    load = room.load(cluster).start()
+    load.wait_progress()
+    cluster.network.cut(both_ways((behind, i) for i in cluster.nodes if i != behind))
+    load.wait_progress(200)
+    cluster.network.heal()
+    load.wait_progress()
+    files, final, _ = room.judge.gather(cluster, load)
+    return room.judge.must_refuse(files, final, "monotonic", "--monotonic")
 
 
 def require_standstill(load):
