@@ -32,7 +32,7 @@ constexpr const char* usage =
     "  --witness     only the replay by revision: all operations\n"
     "  --wgl         only the search of Wing, Gong and Lowe, by value and by revision: writes and "
     "linearizable gets\n"
-    "  --monotonic   each client stayed with one member, or asked for the newest version that it knew\n"
+    "  --monotonic   each client read from one process only, or asked for the newest version that it knew\n"
     "  --max-steps N  of each search, before it gives up (default: 50000000)\n"
     "Exit code: 0 good, 1 violation, 2 usage or unreadable or no operations, 3 undecided.\n";
 

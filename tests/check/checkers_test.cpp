@@ -266,6 +266,31 @@ TEST_CASE("the final state must hold what was acknowledged") {
   CHECK(lost.findings[0].operations == std::vector<std::size_t>{4, 6});
 }
 
+TEST_CASE("a final state from before an acknowledged write has lost it, as when all nodes were wiped") {
+  operation last = made(operation_kind::list, 0, 0, "", 0);
+  last.key = "/";
+  for (const std::uint64_t end : {1u, 3u, 5u}) {
+    CAPTURE(end);
+    last.version.index = end;
+    last.entries.clear();
+    if (end >= 2 && end < 4) last.entries = {{"/a", 2, "x"}};
+    if (end >= 4) last.entries = {{"/a", 4, "y"}};
+    const report lost = check_witness(five_and_a_watch(), {last});
+    REQUIRE(lost.end == verdict::violation);
+    CHECK(lost.findings[0].rule == "lost_write");
+    CHECK(lost.findings[0].operations == std::vector<std::size_t>{4, 6});
+  }
+  // One without a known outcome, seen by nobody who asked before the end, may take effect late.
+  history late = five_and_a_watch();
+  late[4].end = outcome::unknown;
+  late[5].events.pop_back();
+  late[5].until = 6;
+  last.version.index = 6;
+  last.entries.clear();
+  operation later = made(operation_kind::get, 7, 0, "z", 0);
+  CHECK(check_witness(late, {last, later}).end == verdict::good);
+}
+
 TEST_CASE("a search that reaches its bound says so") {
   dice d(3);
   const history all = right_history(d, 200, 1, 0, 100);

@@ -43,6 +43,7 @@ list_without_keys() {  # place call return
 get 4 y 4 30 35 >fresh
 get 2 x 2 30 35 >stale
 list_without_keys 4 30 35 >empty_list
+list_without_keys 1 30 35 >wiped
 { get 4 y 4 30 35 local && get 2 x 2 40 45 local; } >back
 get 0 '' 9 0 0 | sed 's/"value":""/"value":null/' >gone
 echo '{"client":1,' >bad
@@ -60,6 +61,7 @@ expect 1 'search by revision: VIOLATION' writes stale --wgl
 expect 1 'state: ' writes empty_list
 expect 0 'search by value: good, 2 operations' writes empty_list --wgl
 expect 1 'lost_write: ' writes --final gone
+expect 1 'lost_write: ' writes --final wiped
 expect 1 'monotonic: ' writes back --monotonic
 expect 1 'search by value: undecided' writes stale --max-steps 1
 

@@ -11,7 +11,8 @@ namespace confman::check {
 
 struct witness_options {
   // No answer of a client comes from an older state than one that it had before it asked. confman promises
-  // that to a client that stays with one member, or asks with at_least for the newest version it has seen.
+  // that to a client that reads from one process only, or asks with at_least for the newest version it has
+  // seen: a member may acknowledge a write that it forwarded before it has applied it.
   bool monotonic_clients = false;
   std::size_t max_findings = 10;  // it stops looking after so many
 };

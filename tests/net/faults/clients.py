@@ -99,6 +99,8 @@ class Recorder:
         self.file.write(json.dumps(line, separators=(",", ":")) + "\n")
         kind = op if op == "watch" else "read" if op in ("get", "list") else "write"
         self.counts[kind + {True: " answered", False: " refused", None: " unknown"}[ok]] += 1
+        if ok and asked.get("mode") == "local":
+            self.counts["local read answered"] += 1
 
     def response(self, connection, op, key, asked, call):
         """Reads the answer to a read that was sent on a socket. Returns whether it is one."""
@@ -121,11 +123,13 @@ class Recorder:
 class Client:
     """Asks any node for one thing after another."""
 
+    modes = ("linearizable", "linearizable", "linearizable", "at_least", "local")
+
     def __init__(self, number, addresses, directory, load):
         self.recorder = Recorder(directory, number)
         self.wire = Wire(addresses)
         self.nodes = list(addresses)
-        self.load = load
+        self.load, self.stopping = load, load.stopping
         self.dice = random.Random(f"{load.seed} {number}")
         self.number, self.count = number, 0
         self.seen = {}  # key -> newest revision known
@@ -188,7 +192,7 @@ class Client:
             self.seen[key] = 0
 
     def freshness(self):
-        mode = self.dice.choice(("linearizable", "linearizable", "linearizable", "at_least", "local"))
+        mode = self.dice.choice(self.modes)
         if mode == "at_least":
             term, index = self.newest
             return {"mode": mode, "at_least": index}, f"at_least={term}:{index}"
@@ -212,11 +216,27 @@ class Client:
 
     def run(self):
         try:
-            while not self.load.stopping.is_set():
+            while not self.stopping.is_set():
                 self.step()
-                self.load.stopping.wait(self.dice.uniform(0, 2 * self.load.pause))
+                self.stopping.wait(self.dice.uniform(0, 2 * self.load.pause))
         except Exception as error:  # whatever it is, the scenario must hear of it
             self.load.failed(f"client {self.number}: {error!r}")
+
+
+class MonotonicClient(Client):
+    """Never asks for less than what it has seen: no answer may be older than one before."""
+
+    modes = ("linearizable", "at_least")
+
+
+class Reader(Client):
+    """Stays with one node and only reads: what that has may be old, and never goes back in one process."""
+
+    modes = ("local", "local", "local", "at_least", "linearizable")
+
+    def step(self):
+        home = self.nodes[self.number % len(self.nodes)]
+        self.dice.choices((self.get, self.list), (40, 4))[0](home)
 
 
 class SessionClient(Client):
@@ -259,14 +279,19 @@ class Watcher(Client):
     """Watches everything through one node after another, and writes down what each subscription delivered."""
 
     connection = None
-    after = 0  # up to where all was delivered; None: wherever the node is now
+    after = 0         # up to where all was delivered; None: wherever the node is now
+    newest_event = 0  # its revision
+
+    def __init__(self, number, addresses, directory, load):
+        super().__init__(number, addresses, directory, load)
+        self.stopping = load.watch_stopping
 
     def step(self):
         node = self.dice.choice(self.nodes)
         try:
             self.connection = self.wire.connect(node)
         except NotSent:
-            self.load.stopping.wait(0.05)
+            self.stopping.wait(0.05)
             return
         call, events, compacted = time.monotonic_ns(), [], False
         try:
@@ -274,7 +299,8 @@ class Watcher(Client):
             self.connection.request("GET", f"/v1/watch?prefix={PREFIX}{after}")
             response = self.connection.getresponse()
             if response.status == 200:
-                self.after = int(response.readline().split()[-1])  # ": changes after revision N"
+                # ": changes after revision N"
+                self.begin_after(node, int(response.readline().split()[-1]))
                 compacted = self.follow(response, events)
         except (OSError, ValueError, IndexError, http.client.HTTPException, AttributeError):
             pass  # cut off: by the fault, or by stop(), which may close the connection under our hands
@@ -287,6 +313,13 @@ class Watcher(Client):
         if compacted:
             self.recorder.counts["watch compacted"] += 1
             self.after = None
+
+    def begin_after(self, node, said):
+        """Where a subscription begins is asked for, but for the first one after `compacted`: a node that went
+        on further ahead would leave a gap that its own history doesn't show."""
+        if self.after is not None and said != self.after:
+            raise Failed(f"node {node} was asked for changes after {self.after}, and begins after {said}")
+        self.after = said
 
     def follow(self, response, events):
         """Reads events until the stream ends or is long enough. Returns whether it was compacted away."""
@@ -304,6 +337,7 @@ class Watcher(Client):
             if fields:
                 said = json.loads(fields["data"])
                 events.append([fields["event"], said["key"], said["revision"], said.get("value")])
+                self.newest_event = said["revision"]
             fields = {}
             if len(events) >= 2000:
                 break
@@ -321,17 +355,26 @@ class Watcher(Client):
 class Load:
     """All clients of one scenario."""
 
-    def __init__(self, cluster, directory, clients=8, pause=0.004, seed=0):
+    def __init__(self, cluster, directory, clients=8, pause=0.004, seed=0, monotonic=False):
+        """`monotonic`: no client may be answered from an older state than before, and each node has a client
+        that stays with it; for confman_check --monotonic, as long as no process ends."""
         self.seed, self.pause = seed, pause
         self.began = time.monotonic()
-        self.stopping = threading.Event()
+        self.stopping, self.watch_stopping = threading.Event(), threading.Event()
         self.problems = []
+        self.required = ["write answered", "read answered", "events watched"]
         addresses = {i: cluster.network.address(i) for i in cluster.nodes}
-        kinds = [Client] * clients + [SessionClient, Watcher]
-        self.clients = [kind(n + 1, addresses, directory, self) for n, kind in enumerate(kinds)]
+        kinds = [Client] * clients + [SessionClient]
+        if monotonic:
+            kinds = [MonotonicClient] * clients + [SessionClient] + [Reader] * len(cluster.nodes)
+            self.required.append("local read answered")
+        self.clients = [kind(n + 1, addresses, directory, self) for n, kind in enumerate([*kinds, Watcher])]
+        self.watcher = self.clients[-1]
         self.threads = [threading.Thread(target=c.run, daemon=True) for c in self.clients]
         self.cluster = cluster
-        self.driver = Recorder(directory, 0)  # for what the scenario asks by itself, one at a time
+        # For what the scenario asks by itself, one at a time.
+        self.own = Client(0, addresses, directory, self)
+        self.driver = self.own.recorder
 
     def some_key(self, dice):
         """One that is in use now."""
@@ -368,7 +411,12 @@ class Load:
     def end(self):
         """Ends all clients, those that were never started too."""
         self.stopping.set()
-        for client, thread in zip(self.clients, self.threads):
+        self.watch_stopping.set()
+        self.join(self.clients)
+
+    def join(self, clients):
+        for client in clients:
+            thread = self.threads[self.clients.index(client)]
             deadline = time.monotonic() + 4 * PATIENCE
             while thread.is_alive():
                 if isinstance(client, Watcher):
@@ -377,8 +425,28 @@ class Load:
                 if time.monotonic() > deadline:
                     raise Failed(f"client {client.number} does not end")
 
-    def stop(self):
-        """Ends all clients. Returns the files of the history."""
+    def finish_watch(self, seconds):
+        """The others have ended: now the watch must come to the end of the history, which is a last write."""
+        key, last, tried = PREFIX + "/last", None, 0.0
+        deadline = time.monotonic() + seconds
+        while (last is None or self.watcher.newest_event < last) and not self.problems:
+            now = time.monotonic()
+            if now > deadline:
+                raise Failed(f"the last write, at {last}, was not watched within {seconds} s: the newest "
+                             f"event is at {self.watcher.newest_event}")
+            # Again now and then: a watch that was compacted away in between goes on behind it.
+            if last is None or now > tried + 3 * PATIENCE:
+                tried, value = now, self.own.value()
+                _, out = self.own.ask("put", self.own.dice.choice(self.own.nodes), key, {"value": value},
+                                      "PUT", "/v1/kv" + key, value)
+                last = last or (out and out["revision"])
+            time.sleep(0.02)
+
+    def stop(self, seconds=60):
+        """Ends all clients, the watcher when it has seen all. Returns the files of the history."""
+        self.stopping.set()
+        self.join(c for c in self.clients if c is not self.watcher)
+        self.finish_watch(seconds)
         self.end()
         recorders = [self.driver, *(c.recorder for c in self.clients)]
         for recorder in recorders:

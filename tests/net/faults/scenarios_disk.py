@@ -6,6 +6,7 @@ import threading
 import time
 
 from disks import Image, Tmpfs, fill
+from judge import read_all
 from nodes import Failed
 from room import BUSY_LOG, scenario
 from scenarios import PARTITIONS
@@ -316,10 +317,35 @@ def storm(room):
     return f"{faults}, slowest recovery {slowest:.1f} s; {figures}"
 
 
+# How a node says that its own disk has lost what it had acknowledged: when it starts, or when its leader
+# sends what it no longer has.
+LOSSES = ("log damaged: ", "is damaged or not confman's", "but no file 'identity'",
+          "its log lacks entries that it acknowledged")
+
+
+def wait_refusals(cluster, seconds=10):
+    """Those that end because of what their disk has lost, by the time that the others have a leader and some
+    more."""
+    deadline = time.monotonic() + seconds
+    refusing = []
+    while time.monotonic() < deadline:
+        time.sleep(0.1)
+        refusing = [i for i in cluster.nodes if not cluster.running(i)]
+        for node in refusing:
+            if not any(words in cluster.log_of(node) for words in LOSSES):
+                cluster.require_running(node)
+        up = [i for i in cluster.nodes if i not in refusing]
+        if len(up) < cluster.majority():
+            break
+        if any(s and s["role"] == "leader" for s in map(cluster.status, up)):
+            deadline = min(deadline, time.monotonic() + 2)
+    return refusing
+
+
 @scenario(rounds=1, needs=["disks"])
 def no_sync(room):
-    """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once, and the judge
-    must miss what they had acknowledged."""
+    """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once. A majority
+    must say what its disks have lost, or the judge must miss in the others what was acknowledged."""
     library = os.path.join(room.directory, "no_sync.so")
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "no_sync.cpp")
     subprocess.run(["g++", "-shared", "-fPIC", "-o", library, source], check=True)
@@ -330,7 +356,13 @@ def no_sync(room):
     cluster.leader()
     load = room.load(cluster).start()
     load.wait_progress(200, 60)
+    files = load.stop()
     lose_power(cluster, images, cluster.nodes)
     cluster.start(*cluster.nodes)
-    time.sleep(2)
-    return room.judge.must_refuse(cluster, load)
+    refusing = wait_refusals(cluster)
+    up = [i for i in cluster.nodes if i not in refusing]
+    if len(up) < cluster.majority():
+        return f"nodes {refusing} refuse to go on, as they must: {cluster.log_of(refusing[0])[-300:].strip()}"
+    final = os.path.join(room.directory, "final.jsonl")
+    read_all(cluster, final, up)
+    return room.judge.must_refuse(files, final, "lost_write")

@@ -99,6 +99,8 @@ class witness {
   void replay_watch(std::size_t at);
   void expect_state(key_log& log, const std::string& key, std::uint64_t place, std::uint64_t revision,
                     std::size_t by);
+  [[nodiscard]] bool misses_acknowledged(const key_log& log, const std::string& key, std::uint64_t place,
+                                         std::size_t by);
   void attribute(const std::string& key, key_log& log);
   void attribute_put(const std::string& key, key_log& log, std::size_t at, const by_value& values);
   [[nodiscard]] bool may_succeed(const key_log& log, std::size_t at, const operation& cas) const;
@@ -295,9 +297,22 @@ inline std::vector<std::size_t> both(const effect* e, std::size_t by) {
   return {e->by, by};
 }
 
+// A final state from before an acknowledged write is no older view of the map: that write is lost.
+inline bool witness::misses_acknowledged(const key_log& log, const std::string& key, std::uint64_t place,
+                                         std::size_t by) {
+  const auto last =
+      std::find_if(log.effects.rbegin(), log.effects.rend(), [](const effect& e) { return e.wrote; });
+  if (last == log.effects.rend() || last->revision <= place) return false;
+  find("lost_write",
+       fmt::format("{} was acknowledged at {}, and the final state ends at {}", key, last->revision, place),
+       {last->by, by});
+  return true;
+}
+
 // The key is at `revision` in the state after `place`; 0: there is none.
 inline void witness::expect_state(key_log& log, const std::string& key, std::uint64_t place,
                                   std::uint64_t revision, std::size_t by) {
+  if (is_final(by) && misses_acknowledged(log, key, place, by)) return;
   effect* const last = last_until(log, place);
   const bool there = last && !last->erased;
   if (revision != 0) {
