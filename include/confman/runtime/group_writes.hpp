@@ -155,7 +155,7 @@ class group_writes {
   // Passes a write on. False: there is no leader to pass it to yet, or it is just handing over.
   bool offer(write_operation& operation) {
     if (core_.role() == role::leader) {
-      if (core_.transferring_to()) return false;
+      if (hands_over()) return false;
       const raft_core::proposed proposed = core_.propose(take_command(operation));
       if (proposed.code)
         refuse(operation, proposed.code);
@@ -223,7 +223,7 @@ class group_writes {
     if (!filter_.accept(term, from, request.request) && !CONFMAN_MUTANT(forward_twice)) return;
     if (waiting() >= limits_.max_waiting)
       return respond(from, {request.request, forward_status::busy, {}, {}});
-    if (core_.transferring_to()) return held_.push_back({from, term, std::move(request)});
+    if (hands_over()) return held_.push_back({from, term, std::move(request)});
     propose(from, std::move(request));
   }
   void propose(node_id from, forward_request&& request) {
@@ -262,6 +262,9 @@ class group_writes {
     lose(operation);  // a status of a later version
   }
 
+  [[nodiscard]] bool hands_over() const noexcept {
+    return core_.transferring_to() && !CONFMAN_MUTANT(propose_in_transfer);
+  }
   void respond(node_id to, forward_response response) { send(to, std::move(response)); }
   void send(node_id to, message_body body) {
     const raft_options& o = core_.options();

@@ -242,6 +242,9 @@ CONFMAN_DECL decision world::draw_quorum() {
   for (const auto& n : nodes_)
     if (in_use_[n->id().value()]) ids.push_back(n->id());
   for (std::size_t i = ids.size(); i > 1; --i) std::swap(ids[i - 1], ids[dice_.below(i)]);
+  // A leader that is left out, and perhaps still heard, is more interesting.
+  if (const node* l = dice_.coin() ? leader() : nullptr)
+    std::stable_partition(ids.begin(), ids.end(), [l](node_id id) { return id != l->id(); });
   // As many as must be, and some more.
   std::size_t healed = ids.size();
   if (dice_.coin()) {
