@@ -5,7 +5,7 @@
 #   tests/exhaustive.sh               the same as --smoke
 #     --smoke               properties and rules broken on purpose must be noticed; then 20,000 states of each
 #                           configuration
-#     --full                each configuration to its end or its limit: under half an hour of a processor
+#     --full                each configuration to its end or its limit: two minutes of a processor
 #     --states N            at most N states of each configuration
 #     --seconds N           stops after N seconds, wherever it is
 #     --config NAME         one configuration; --list names them
