@@ -285,6 +285,34 @@ TEST_CASE("a read whose state has a key too few for a scan is found") {
   CHECK(broken_by([&] { calls.on_read(one, bad, lacking.read()); }) == invariant::linearizable);
 }
 
+TEST_CASE("a read at a version that is answered from an older state is found") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  confman::map_state map;
+  const auto id = calls.begin(one, call_kind::put, 0);
+  confman::command_view command;
+  const std::string key = history::key_name(0), value = calls.value_of(id);
+  command.key = key;
+  command.value = value;
+  command.author = one;
+  command.timestamp = calls.stamp(id, one);
+  const confman::entry e{term_t(1), log_index(1), confman::entry_type::command, confman::encode(command), {}};
+  const auto behind = map.read();
+  calls.on_applied(one, e, map.apply(e));
+  map.publish();
+  const auto read = calls.begin(two, call_kind::read_at_least, 0, 1);
+  SUBCASE("older") {
+    CHECK(broken_by([&] { calls.on_read(two, read, behind); }) == invariant::read_your_writes);
+  }
+  SUBCASE("as new") { CHECK_NOTHROW(calls.on_read(two, read, map.read())); }
+  SUBCASE("older, and nothing else was asked") {
+    const auto any = calls.begin(two, call_kind::read_at_least, 0, 0);
+    CHECK_NOTHROW(calls.on_read(two, any, behind));
+  }
+}
+
 TEST_CASE("a quiet world elects, writes, reads and converges, and does so again to the last event") {
   world first(quiet()), second(quiet());
   const outcome a = first.run(), b = second.run();
