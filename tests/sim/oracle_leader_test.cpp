@@ -22,7 +22,9 @@ TEST_CASE("two leaders of one term are found (1)") {
   SUBCASE("of one term") {
     CHECK(refuses(invariant::one_leader, "which node 1 has led", [&] { c.step(winner(2, 3)); }));
   }
-  SUBCASE("of two terms") { CHECK_NOTHROW(c.step(winner(2, 3, disk_of(1, {})))); }
+  SUBCASE("of two terms") {
+    CHECK_NOTHROW(c.step(winner(2, 3, disk_of(1, {}))));
+  }
 }
 
 TEST_CASE("a leader that truncates or changes its log is found (4)") {
@@ -37,9 +39,12 @@ TEST_CASE("a leader that truncates or changes its log is found (4)") {
     CHECK(refuses(invariant::leader_appends_only, "truncates its log from 1",
                   [&] { c.judge.on_write(one, cut, leader.core()); }));
   }
-  SUBCASE("a follower may") { CHECK_NOTHROW(c.judge.on_write(one, cut, node_of(1).core())); }
+  SUBCASE("a follower may") {
+    CHECK_NOTHROW(c.judge.on_write(one, cut, node_of(1).core()));
+  }
   SUBCASE("has less") {
-    CHECK(refuses(invariant::leader_appends_only, "has changed its entry 1:2", [&] { c.step(winner(1, 3)); }));
+    CHECK(
+        refuses(invariant::leader_appends_only, "has changed its entry 1:2", [&] { c.step(winner(1, 3)); }));
   }
   SUBCASE("has something else") {
     test_node other = winner(1, 3);
@@ -64,8 +69,8 @@ TEST_CASE("a leader that lacks what was committed is found (6)") {
 TEST_CASE("a hand-over to who lacks an entry is found (6)") {
   cluster c;
   test_node leader = winner(1, 3);
-  const confman::message now{leader.options.cluster, leader.options.group,       one, two,
-                             incarnation_of(1),      leader.core().term(), confman::timeout_now{}};
+  const confman::message now{leader.options.cluster, leader.options.group,  one, two, incarnation_of(1),
+                             leader.core().term(),   confman::timeout_now{}};
   CHECK(refuses(invariant::leader_completeness, "which has entries up to 0 of 1",
                 [&] { c.judge.on_send(one, now, leader.core()); }));
   acknowledge(leader, 2, 1);
@@ -75,15 +80,17 @@ TEST_CASE("a hand-over to who lacks an entry is found (6)") {
 TEST_CASE("a commit without a leader, a majority or an entry of its term is found (7)") {
   cluster c;
   SUBCASE("no leader") {
-    CHECK(refuses(invariant::commit_soundness, "no leader has",
-                  [&] { c.step(node_of(1, other_log(1, 1))); }));
+    CHECK(
+        refuses(invariant::commit_soundness, "no leader has", [&] { c.step(node_of(1, other_log(1, 1))); }));
   }
   SUBCASE("no majority") {
     test_node leader = winner(1, 3);
     acknowledge(leader, 3, 1);
     CHECK(refuses(invariant::commit_soundness, "which 1 of 3 voters have", [&] { c.step(leader); }));
   }
-  SUBCASE("a majority") { CHECK_NOTHROW(c.begin()); }
+  SUBCASE("a majority") {
+    CHECK_NOTHROW(c.begin());
+  }
   SUBCASE("another directory's word") {
     test_node leader = winner(1, 3);
     acknowledge(leader, 3, 1);
@@ -113,7 +120,9 @@ TEST_CASE("what was committed and is changed, lost or something else is found (8
   const test_node leader = c.begin();
   confman::snapshot_meta meta{{term_t(1), log_index(1)}, leader.core().log().last_hash(), {}, {}};
   const recovered_log other = other_log(1, 1);
-  SUBCASE("a snapshot of it") { CHECK_NOTHROW(c.judge.on_snapshot_durable(two, meta)); }
+  SUBCASE("a snapshot of it") {
+    CHECK_NOTHROW(c.judge.on_snapshot_durable(two, meta));
+  }
   SUBCASE("a snapshot of another log") {
     meta.hash = hash_of({1});
     CHECK(refuses(invariant::committed_immutable, "has a snapshot at 1:1",
@@ -197,8 +206,7 @@ TEST_CASE("a snapshot of what isn't applied yet is out of bounds (10)") {
     return d;
   }();
   test_node node = node_of(3, disk);
-  const confman::snapshot_meta meta{
-      {term_t(1), log_index(1)}, node->log().last_hash(), bound_voters(3), {}};
+  const confman::snapshot_meta meta{{term_t(1), log_index(1)}, node->log().last_hash(), bound_voters(3), {}};
   SUBCASE("applied") {
     node.work();
     node->compacted(meta, log_index(1));

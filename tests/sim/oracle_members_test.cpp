@@ -47,7 +47,9 @@ TEST_CASE("majorities of two configurations that need not meet are found (13)") 
   const test_node leader = changing(bound_voters(3), remove_member(3), 2);
   c.put(two, leader.disk);
   c.put(three, leader.disk);
-  SUBCASE("they meet") { CHECK_NOTHROW(c.step(leader)); }
+  SUBCASE("they meet") {
+    CHECK_NOTHROW(c.step(leader));
+  }
   SUBCASE("they need not") {
     c.judge.on_start(one, node_of(1, {}, only({3})).core());
     CHECK(refuses(invariant::configuration_safety, "majorities of the configurations at 0 and 2",
@@ -59,7 +61,9 @@ TEST_CASE("a change of voters before the last one is committed is found (13)") {
   cluster c;
   const test_node leader = changing(bound_voters(3), remove_member(3), 2, 2);
   c.put(two, leader.disk);
-  SUBCASE("committed") { CHECK_NOTHROW(c.step(leader)); }
+  SUBCASE("committed") {
+    CHECK_NOTHROW(c.step(leader));
+  }
   SUBCASE("not committed") {
     c.judge.on_start(one, node_of(1, configured({1, 1, 1}, bound_voters(3))).core());
     CHECK(refuses(invariant::configuration_safety, "at 4 while that at 3 isn't committed",
@@ -69,8 +73,9 @@ TEST_CASE("a change of voters before the last one is committed is found (13)") {
 
 TEST_CASE("a change of voters before an entry of the leader's term is committed is found (13)") {
   cluster c;
-  CHECK(refuses(invariant::configuration_safety, "in term 2, of which nothing is committed yet",
-                [&] { c.step(winner(1, 2, configured({1, 1}, bound_voters(2)))); }));
+  CHECK(refuses(invariant::configuration_safety, "in term 2, of which nothing is committed yet", [&] {
+    c.step(winner(1, 2, configured({1, 1}, bound_voters(2))));
+  }));
 }
 
 TEST_CASE("a learner that becomes a voter while it is far behind is found (13)") {
@@ -78,13 +83,14 @@ TEST_CASE("a learner that becomes a voter while it is far behind is found (13)")
   confman::configuration learning = only({1, 2});
   learning.learners = only({3}).incoming;
   c.judge.on_start(one, node_of(1, {}, learning).core());
-  const auto promoting = [](std::uint64_t lag) {
-    return changing(only({1, 2}), add_voter(3), 2, 0, lag);
-  };
+  const auto promoting = [](std::uint64_t lag) { return changing(only({1, 2}), add_voter(3), 2, 0, lag); };
   c.put(two, promoting(0).disk);
-  SUBCASE("close enough") { CHECK_NOTHROW(c.step(promoting(1))); }
+  SUBCASE("close enough") {
+    CHECK_NOTHROW(c.step(promoting(1)));
+  }
   SUBCASE("too far") {
-    CHECK(refuses(invariant::configuration_safety, "promotes node 3, whose log is known up to 0, by the entry at 2",
+    CHECK(refuses(invariant::configuration_safety,
+                  "promotes node 3, whose log is known up to 0, by the entry at 2",
                   [&] { c.step(promoting(0)); }));
   }
 }
@@ -92,7 +98,8 @@ TEST_CASE("a learner that becomes a voter while it is far behind is found (13)")
 TEST_CASE("a snapshot with a configuration that wasn't committed is found (13)") {
   cluster c;
   const test_node leader = c.begin();
-  confman::snapshot_meta meta{{term_t(1), log_index(1)}, leader.core().log().last_hash(), bound_voters(3), {}};
+  confman::snapshot_meta meta{
+      {term_t(1), log_index(1)}, leader.core().log().last_hash(), bound_voters(3), {}};
   CHECK_NOTHROW(c.judge.on_captured(one, meta, 1));
   meta.members_at = log_index(1);
   CHECK(refuses(invariant::configuration_safety, "with the configuration of 1",
@@ -114,7 +121,9 @@ TEST_CASE("a leader that is no voter is found (13)") {
   disk.state = {term_t(1), {}, log_index(2)};
   for (const node_id id : {one, two}) c.judge.on_start(id, node_of(id.value(), disk).core());
   const test_node next = winner(2, 3, disk);
-  SUBCASE("a voter") { CHECK_NOTHROW(c.step(next)); }
+  SUBCASE("a voter") {
+    CHECK_NOTHROW(c.step(next));
+  }
   SUBCASE("the one that was removed") {
     recovered_log own = next.disk;
     own.state.vote = one;
