@@ -1,4 +1,4 @@
-// The oracle's checks of who leads and what is committed (invariants 1, 4, 6 to 10 and 21) can fail: each is
+// The oracle's checks of who leads and what is committed (invariants 1, 4, 6 to 10, 21) can fail: each is
 // handed nodes of which every one is right by itself, and which can't be right together.
 #include <doctest/doctest.h>
 
@@ -194,6 +194,31 @@ TEST_CASE("a term, a commit or an applied index that goes back is found (9)") {
     CHECK_NOTHROW(c.judge.on_acknowledged(one, two, after.core()));
     CHECK(refuses(invariant::never_backwards, "knew that node 2 has entries up to 1, now up to 0",
                   [&] { c.judge.on_acknowledged(one, two, before.core()); }));
+  }
+}
+
+TEST_CASE("what a leader knows of a follower and can't be right is found (10, 22)") {
+  cluster c;
+  test_node leader = winner(1, 3);
+  acknowledge(leader, 2, 1);
+  c.put(two, leader.disk);
+  // Damaged by hand: the core keeps it right.
+  auto& peer = const_cast<confman::progress&>(*leader->progress_of(two));
+  SUBCASE("what is sent next") {
+    CHECK_NOTHROW(c.judge.on_acknowledged(one, two, leader.core()));
+    peer.next = peer.match;
+    CHECK(refuses(invariant::bounds, "sends entries from 1 to node 2, which has them up to 1",
+                  [&] { c.judge.on_acknowledged(one, two, leader.core()); }));
+  }
+  SUBCASE("what is on its way") {
+    const confman::message append{
+        leader.options.cluster, leader.options.group,     one, two, incarnation_of(1),
+        leader.core().term(),   confman::append_request{}};
+    while (peer.window.count() < leader.options.max_window_appends) peer.window.sent(log_index(2), 1);
+    CHECK_NOTHROW(c.judge.on_send(one, append, leader.core()));
+    peer.window.sent(log_index(2), 1);
+    CHECK(refuses(invariant::bounded_memory, "appends on their way to node 2",
+                  [&] { c.judge.on_send(one, append, leader.core()); }));
   }
 }
 

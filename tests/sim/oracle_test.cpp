@@ -1,4 +1,7 @@
-// The simulator can fail: each check of the oracle and of the history refuses the event that breaks it.
+// The simulator can fail: votes, acknowledgements and histories (invariants 2, 3, 5, 11, 14 to 16, 20, 23)
+// that are broken by hand are refused. Leaders, members and disks: oracle_leader_test.cpp,
+// oracle_members_test.cpp, oracle_disk_test.cpp; sessions, watches and limits: session_test.cpp,
+// watch_test.cpp, memory_test.cpp.
 #include "confman/sim/oracle.hpp"
 
 #include <doctest/doctest.h>

@@ -142,7 +142,9 @@ TEST_SUITE("script") {
     CHECK(why("tick 0\n") != "");
     CHECK(why("keys 0\n") != "");
   }
+}
 
+TEST_SUITE("kept scripts") {
   TEST_CASE("what a script says it reaches is counted, and a counter must have that name") {
     CHECK(said_to_reach("# one\n# reaches truncations\nnodes 3\n# reaches busy\n") ==
           std::vector<std::string>{"truncations", "busy"});
