@@ -107,9 +107,7 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
     total += first.counts;
     if (options.check_determinism || seed % 50 == 0) {
       world again(plan);
-      const outcome second = again.run();
-      if (first.trace_hash != second.trace_hash || first.trace_count != second.trace_count)
-        simulated.log().fail(confman::sim::invariant::determinism, "two runs of one seed differ");
+      report::must_agree(simulated.log(), first, again.run());
     }
     if (options.verbose)
       std::printf("seed %" PRIu64 ": trace %016" PRIx64 ", %" PRIu64 " events, %" PRIu64 " committed\n", seed,

@@ -1,9 +1,13 @@
-// The simulator can fail: each check of the oracle and of the history refuses the event that breaks it.
+// The simulator can fail: votes, acknowledgements and histories (invariants 2, 3, 5, 11, 14 to 16, 20, 23)
+// that are broken by hand are refused. Leaders, members and disks: oracle_leader_test.cpp,
+// oracle_members_test.cpp, oracle_disk_test.cpp; sessions, watches and limits: session_test.cpp,
+// watch_test.cpp, memory_test.cpp.
 #include "confman/sim/oracle.hpp"
 
 #include <doctest/doctest.h>
 
 #include "confman/sim/world.hpp"
+#include "report.hpp"
 
 namespace {
 
@@ -285,18 +289,48 @@ TEST_CASE("a read whose state has a key too few for a scan is found") {
   CHECK(broken_by([&] { calls.on_read(one, bad, lacking.read()); }) == invariant::linearizable);
 }
 
+TEST_CASE("a read at a version that is answered from an older state is found") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  confman::map_state map;
+  const auto id = calls.begin(one, call_kind::put, 0);
+  confman::command_view command;
+  const std::string key = history::key_name(0), value = calls.value_of(id);
+  command.key = key;
+  command.value = value;
+  command.author = one;
+  command.timestamp = calls.stamp(id, one);
+  const confman::entry e{term_t(1), log_index(1), confman::entry_type::command, confman::encode(command), {}};
+  const auto behind = map.read();
+  calls.on_applied(one, e, map.apply(e));
+  map.publish();
+  const auto read = calls.begin(two, call_kind::read_at_least, 0, 1);
+  SUBCASE("older") {
+    CHECK(broken_by([&] { calls.on_read(two, read, behind); }) == invariant::read_your_writes);
+  }
+  SUBCASE("as new") {
+    CHECK_NOTHROW(calls.on_read(two, read, map.read()));
+  }
+  SUBCASE("older, and nothing else was asked") {
+    const auto any = calls.begin(two, call_kind::read_at_least, 0, 0);
+    CHECK_NOTHROW(calls.on_read(two, any, behind));
+  }
+}
+
 TEST_CASE("a quiet world elects, writes, reads and converges, and does so again to the last event") {
   world first(quiet()), second(quiet());
   const outcome a = first.run(), b = second.run();
   CHECK(a.counts[counted::acknowledged] > 10);
   CHECK(a.counts[counted::elections] == 1);
   CHECK(a.counts[counted::crashes] == 0);
-  CHECK(a.trace_count == b.trace_count);
-  CHECK(a.trace_hash == b.trace_hash);
+  CHECK_NOTHROW(report::must_agree(first.log(), a, b));
   scenario other = quiet();
   other.seed = 2;
   world third(other);
-  CHECK(third.run().trace_hash != a.trace_hash);
+  const outcome c = third.run();
+  CHECK(broken_by([&] { report::must_agree(first.log(), a, c); }) == invariant::determinism);
 }
 
 TEST_CASE("a scenario is drawn from its seed alone") {

@@ -5,7 +5,9 @@
 #include <fstream>
 #include <iterator>
 #include <set>
+#include <sstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "confman/sim/script.hpp"
@@ -13,6 +15,27 @@
 #include "lib/effort.hpp"
 
 using namespace confman::sim;
+
+namespace {
+
+// The counters that a script says it reaches, in lines `# reaches COUNTER`.
+std::vector<std::string> said_to_reach(const std::string& text) {
+  constexpr std::string_view begins = "# reaches ";
+  std::vector<std::string> names;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with(begins)) names.push_back(line.substr(begins.size()));
+  return names;
+}
+
+// By the name of its counter; false for a name that no counter has.
+bool reached(const statistics& counts, const std::string& name) {
+  for (std::size_t i = 0; i < statistics::size; ++i)
+    if (name == statistics::name(i)) return counts.value(i) != 0;
+  return false;
+}
+
+}  // namespace
 
 TEST_SUITE("replay") {
   TEST_CASE("a run from the recorded decisions equals the run that drew them") {
@@ -119,6 +142,20 @@ TEST_SUITE("script") {
     CHECK(why("tick 0\n") != "");
     CHECK(why("keys 0\n") != "");
   }
+}
+
+TEST_SUITE("kept scripts") {
+  TEST_CASE("what a script says it reaches is counted, and a counter must have that name") {
+    CHECK(said_to_reach("# one\n# reaches truncations\nnodes 3\n# reaches busy\n") ==
+          std::vector<std::string>{"truncations", "busy"});
+    CHECK(said_to_reach("# it reaches busy\nnodes 3\n").empty());
+    statistics counts;
+    CHECK_FALSE(reached(counts, "busy"));
+    counts.add(counted::busy);
+    CHECK(reached(counts, "busy"));
+    CHECK_FALSE(reached(counts, "truncations"));
+    CHECK_FALSE(reached(counts, "bussy"));
+  }
 
   TEST_CASE("the scripts that are kept pass") {
     const std::filesystem::path folder = SIM_SCRIPTS;
@@ -127,11 +164,17 @@ TEST_SUITE("script") {
       if (file.path().extension() != ".txt") continue;
       CAPTURE(file.path().string());
       std::ifstream in(file.path());
-      const auto read = read_script(std::string(std::istreambuf_iterator<char>(in), {}));
+      const std::string text(std::istreambuf_iterator<char>(in), {});
+      const auto read = read_script(text);
       REQUIRE_MESSAGE(read, (read ? "" : read.error().what));
       world kept(read->plan, read->decisions);
-      CHECK_NOTHROW(kept.run());
+      outcome end;
+      CHECK_NOTHROW(end = kept.run());
       CHECK(kept.decisions().size() > 0);  // else nothing in it applies any more
+      // Nor is it about anything any more if its situation doesn't come about.
+      CHECK_FALSE(said_to_reach(text).empty());
+      for (const std::string& name : said_to_reach(text))
+        CHECK_MESSAGE(reached(end.counts, name), "it doesn't reach " << name);
       ++scripts;
     }
     CHECK(scripts > 0);

@@ -42,6 +42,12 @@ share sum(const share* shares, std::size_t count) {
   return all;
 }
 
+void must_agree(const confman::sim::trace& log, const confman::sim::outcome& first,
+                const confman::sim::outcome& second) {
+  if (first.trace_hash != second.trace_hash || first.trace_count != second.trace_count)
+    log.fail(confman::sim::invariant::determinism, "two runs of one seed differ");
+}
+
 void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds) {
   const share all = sum(shares, count);
   std::printf("%" PRIu64 " of %" PRIu64 " seeds, %.0f s\n", all.seeds, seeds, seconds);

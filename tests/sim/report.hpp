@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "confman/sim/statistics.hpp"
+#include "confman/sim/world.hpp"
 #include "marks.hpp"
 
 namespace report {
@@ -19,6 +20,10 @@ struct share {
 };
 
 [[nodiscard]] share sum(const share* shares, std::size_t count);
+
+// Two runs of one seed, of which the first wrote this log. Throws sim::violation if they differ.
+void must_agree(const confman::sim::trace& log, const confman::sim::outcome& first,
+                const confman::sim::outcome& second);
 
 // A line for who waits.
 void progress(const share* shares, std::size_t count, std::uint64_t seeds, double seconds);

@@ -243,7 +243,9 @@ bool shrink_seed(std::uint64_t seed) {
     return false;
   }
   std::printf("replay: ./tests/sim.sh --script %s --trace\n", path.c_str());
-  std::printf("keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt\n", path.c_str());
+  std::printf(
+      "keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt, and say in it what it reaches\n",
+      path.c_str());
   return false;
 }
 

@@ -1,0 +1,134 @@
+// The oracle's checks of members (invariant 13) can fail: each is handed a change that a right core refuses.
+#include <doctest/doctest.h>
+
+#include "watched.hpp"
+
+using namespace watched;
+
+namespace {
+
+confman::configuration only(std::initializer_list<std::uint64_t> ids) {
+  confman::configuration members;
+  for (const std::uint64_t id : ids) members.incoming.push_back({node_id(id), incarnation_of(id)});
+  return members;
+}
+
+// A log of the first terms given, and a configuration at its end, of the last one's term.
+recovered_log configured(const std::vector<std::uint64_t>& terms, const confman::configuration& members) {
+  recovered_log disk = disk_of(terms.back(), terms);
+  confman::entry& last = disk.entries.back();
+  last.type = confman::entry_type::configuration;
+  last.payload = confman::encode_configuration(members);
+  // The hash as a log gives it.
+  confman::log_view log;
+  for (confman::entry& e : disk.entries) {
+    log.append(e);
+    e = log.at(e.index);
+  }
+  return disk;
+}
+
+// Node 1 leads term 1 of these members, its first entry is committed, and it has begun this change.
+test_node changing(const confman::configuration& members, const confman::member_change& what,
+                   std::uint64_t voter, std::size_t commands = 0, std::uint64_t lag = 0) {
+  test_node leader(1, members, [lag](confman::raft_options& o) { o.promotion_lag = lag; });
+  win(leader, voter);
+  acknowledge(leader, voter, 1);
+  for (std::size_t i = 0; i < commands; ++i) propose(leader, "x");
+  REQUIRE_FALSE(change(leader.core(), {what}));
+  leader.work();
+  return leader;
+}
+
+}  // namespace
+
+TEST_CASE("majorities of two configurations that need not meet are found (13)") {
+  cluster c;
+  const test_node leader = changing(bound_voters(3), remove_member(3), 2);
+  c.put(two, leader.disk);
+  c.put(three, leader.disk);
+  SUBCASE("they meet") {
+    CHECK_NOTHROW(c.step(leader));
+  }
+  SUBCASE("they need not") {
+    c.judge.on_start(one, node_of(1, {}, only({3})).core());
+    CHECK(refuses(invariant::configuration_safety, "majorities of the configurations at 0 and 2",
+                  [&] { c.step(leader); }));
+  }
+}
+
+TEST_CASE("a change of voters before the last one is committed is found (13)") {
+  cluster c;
+  const test_node leader = changing(bound_voters(3), remove_member(3), 2, 2);
+  c.put(two, leader.disk);
+  SUBCASE("committed") {
+    CHECK_NOTHROW(c.step(leader));
+  }
+  SUBCASE("not committed") {
+    c.judge.on_start(one, node_of(1, configured({1, 1, 1}, bound_voters(3))).core());
+    CHECK(refuses(invariant::configuration_safety, "at 4 while that at 3 isn't committed",
+                  [&] { c.step(leader); }));
+  }
+}
+
+TEST_CASE("a change of voters before an entry of the leader's term is committed is found (13)") {
+  cluster c;
+  CHECK(refuses(invariant::configuration_safety, "in term 2, of which nothing is committed yet", [&] {
+    c.step(winner(1, 2, configured({1, 1}, bound_voters(2))));
+  }));
+}
+
+TEST_CASE("a learner that becomes a voter while it is far behind is found (13)") {
+  cluster c;
+  confman::configuration learning = only({1, 2});
+  learning.learners = only({3}).incoming;
+  c.judge.on_start(one, node_of(1, {}, learning).core());
+  const auto promoting = [](std::uint64_t lag) { return changing(only({1, 2}), add_voter(3), 2, 0, lag); };
+  c.put(two, promoting(0).disk);
+  SUBCASE("close enough") {
+    CHECK_NOTHROW(c.step(promoting(1)));
+  }
+  SUBCASE("too far") {
+    CHECK(refuses(invariant::configuration_safety,
+                  "promotes node 3, whose log is known up to 0, by the entry at 2",
+                  [&] { c.step(promoting(0)); }));
+  }
+}
+
+TEST_CASE("a snapshot with a configuration that wasn't committed is found (13)") {
+  cluster c;
+  const test_node leader = c.begin();
+  confman::snapshot_meta meta{
+      {term_t(1), log_index(1)}, leader.core().log().last_hash(), bound_voters(3), {}};
+  CHECK_NOTHROW(c.judge.on_captured(one, meta, 1));
+  meta.members_at = log_index(1);
+  CHECK(refuses(invariant::configuration_safety, "with the configuration of 1",
+                [&] { c.judge.on_captured(one, meta, 1); }));
+}
+
+TEST_CASE("a leader that is no voter is found (13)") {
+  cluster c;
+  // Node 1 is removed, and leads until that is committed.
+  test_node leader = changing(bound_voters(3), remove_member(1), 2);
+  c.put(two, leader.disk);
+  c.put(three, leader.disk);
+  CHECK_NOTHROW(c.step(leader));
+  acknowledge(leader, 2, 2);
+  acknowledge(leader, 3, 2);
+  CHECK_NOTHROW(c.step(leader));
+  REQUIRE(c.judge.committed() == log_index(2));
+  recovered_log disk = leader.disk;
+  disk.state = {term_t(1), {}, log_index(2)};
+  for (const node_id id : {one, two}) c.judge.on_start(id, node_of(id.value(), disk).core());
+  const test_node next = winner(2, 3, disk);
+  SUBCASE("a voter") {
+    CHECK_NOTHROW(c.step(next));
+  }
+  SUBCASE("the one that was removed") {
+    recovered_log own = next.disk;
+    own.state.vote = one;
+    c.put(one, own);
+    CHECK(refuses(invariant::configuration_safety, "leads term 2 and is no voter",
+                  [&] { c.judge.on_step(one, next.core()); }));
+  }
+}
