@@ -45,7 +45,7 @@ const place places[] = {
 
 TEST_CASE("a failed sync of the directory is told apart wherever it comes, and is never tried again") {
   for (const place& p : places) {
-    CAPTURE(p.what);
+    CAPTURE(std::string(p.what));
     CAPTURE(p.syncs);
     crash_file_system fs;
     test_store store = open_store(fs);
