@@ -78,6 +78,7 @@ class crash_file_system {
     for (const auto& change : pending_)
       if (coin()) change(durable_);
     pending_.clear();
+    lost_.clear();
     std::set<node*> nodes;
     for (const auto* map : {&current_, &durable_})
       for (const auto& entry : *map) nodes.insert(entry.second.get());
@@ -91,8 +92,11 @@ class crash_file_system {
     locks_.clear();
   }
 
-  // The process is killed; the kernel keeps what it was given.
+  // The process is killed; the kernel keeps what it was given. The next one's sync of a directory makes
+  // durable what a failed one of this process has left: no program can see to the contrary.
   void kill() {
+    pending_.insert(pending_.begin(), lost_.begin(), lost_.end());
+    lost_.clear();
     dies_at = ~std::uint64_t{0};
     locks_.clear();
   }
@@ -120,6 +124,7 @@ class crash_file_system {
     if (failing_directory_sync != 0 && --failing_directory_sync == 0)
       f = error("sync directory", path, "Input/output error");
     if (f) {
+      lost_.insert(lost_.end(), pending_.begin(), pending_.end());
       pending_.clear();
       return f;
     }
@@ -253,6 +258,7 @@ class crash_file_system {
 
   names current_, durable_;
   std::vector<std::function<void(names&)>> pending_;
+  std::vector<std::function<void(names&)>> lost_;  // by a failed sync: a later one doesn't make them durable
   std::map<std::string, std::weak_ptr<int>> locks_;
   std::set<std::string> directories_;
 };

@@ -89,7 +89,8 @@ class storage_run {
   // A snapshot of the present; then what it holds is released, but for a tail.
   bool take(test_log& log, test_store& store) {
     if (last() == 0 || (store.newest() && store.newest()->meta.at.index >= log_index(last()))) return true;
-    if (failed(save(store, sample_meta(last()), state_at(last())))) return !dead();
+    if (const auto saved = save(store, sample_meta(last()), state_at(last())); failed(saved))
+      return !dead() && saved.error().code != errc::sync_failed;
     durable_ = std::max(durable_, last());
     released_ = std::max(released_, last() - std::min<std::uint64_t>(last(), below(20)));
     write_batch hint;
