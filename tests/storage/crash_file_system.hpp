@@ -93,7 +93,7 @@ class crash_file_system {
   }
 
   // The process is killed; the kernel keeps what it was given. The next one's sync of a directory makes
-  // durable what a failed one of this process has left: no program can see to the contrary.
+  // durable what a failed one of this process has left; a disk can be worse.
   void kill() {
     pending_.insert(pending_.begin(), lost_.begin(), lost_.end());
     lost_.clear();
