@@ -47,6 +47,7 @@ constexpr row table[] = {
     {errc::snapshot_damaged, 500, 0, "snapshot_damaged", "The snapshot can't be trusted"},
     {errc::bad_option, 400, 0, "bad_request", "The request is malformed"},
     {errc::storage_failed, 500, 0, "storage_failed", "The node's disk failed"},
+    {errc::sync_failed, 500, 0, "sync_failed", "The node's disk failed"},
     {errc::bad_command, 500, 0, "bad_command", "The leader did not understand the command"},
 };
 

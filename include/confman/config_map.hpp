@@ -69,8 +69,8 @@ using write_result = apply_result;
 // Errors of every write, asynchronous and blocking.
 // Certainly not applied: not_leader, no_leader, busy, stopped, key_*, value_too_large, compare_failed,
 // bad_command (members of different versions), bad_option (an impossible `once` or time), upload_expired (a
-// large value's pieces came too slowly); storage_failed, log_damaged and log_diverged, which end this
-// node while the write still waits in it; of the blocking forms would_deadlock.
+// large value's pieces came too slowly); storage_failed, sync_failed, log_damaged and log_diverged, which
+// end this node while the write still waits in it; of the blocking forms would_deadlock.
 // It may or may not have been applied: outcome_unknown (also when this node ends after it sent the write) and
 // asio::error::operation_aborted.
 template <class Transport, class Storage>
@@ -104,8 +104,9 @@ class basic_config_map {
   // ended: without an error after stop(), else with the reason; last_failure().what says where and what to
   // do. Nothing on disk is changed before options, address and directory are found good. Signature:
   // void(std::error_code). Errors: bad_option, bad_address, address_in_use, directory_in_use, wrong_cluster,
-  // wrong_node, format_unsupported, log_damaged, snapshot_damaged, storage_failed, log_diverged; stopped if
-  // it ran before. Cancellation (terminal, partial): the same as stop(), also without an error then.
+  // wrong_node, format_unsupported, log_damaged, snapshot_damaged, storage_failed, sync_failed, log_diverged;
+  // stopped if it ran before. Cancellation (terminal, partial): the same as stop(), also without an error
+  // then.
   template <class CompletionToken>
   auto async_run(CompletionToken&& token);
 
@@ -253,8 +254,8 @@ class basic_config_map {
   // A version is one that a write or read of this cluster has given out: it is committed, so its index says
   // it all, and the term isn't looked at. Signature: void(std::error_code, std::optional<map_entry>); no
   // entry without an error: there is no such key. Errors: key_* (no such key can exist), timed_out (no
-  // majority answered in time, or the version was not reached), busy, stopped; storage_failed, log_damaged,
-  // log_diverged when this node ends meanwhile; operation_aborted. Safe to repeat.
+  // majority answered in time, or the version was not reached), busy, stopped; storage_failed, sync_failed,
+  // log_damaged, log_diverged when this node ends meanwhile; operation_aborted. Safe to repeat.
   template <class CompletionToken>
   auto async_get(std::string_view key, consistency freshness, CompletionToken&& token);
   // Completes when this node's state is that fresh: then get(), read(), list() see it. Signature:
@@ -297,8 +298,8 @@ class basic_config_map {
   }
   // Takes a snapshot of this node's state now. Readers and writers go on. Completes when it is durable, with
   // what it contains; there is no deadline. Signature: void(std::error_code, version). Errors: bad_option
-  // (nothing was ever applied here), busy, storage_failed (the node goes on), stopped. Cancelling ends the
-  // wait, not the snapshot.
+  // (nothing was ever applied here), busy, storage_failed (the node goes on), sync_failed (it ends), stopped.
+  // Cancelling ends the wait, not the snapshot.
   template <class CompletionToken>
   auto async_snapshot(CompletionToken&& token) {
     return cluster({cluster_operation::action::snapshot, {}, {}}, detail::finish_at{},

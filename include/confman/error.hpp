@@ -68,6 +68,8 @@ enum class errc {
   upload_expired,   // a large value's earlier pieces are gone: put it again
   // Typed values.
   bad_value,  // a value can't be decoded as the type asked for: see decode_value()
+  // Storage, too: numbers don't change.
+  sync_failed,  // names in the data directory may not be durable: the node stops, never retries
 };
 
 [[nodiscard]] CONFMAN_DECL const std::error_category& confman_category() noexcept;

@@ -22,7 +22,7 @@ namespace confman {
 // Errors. Nothing was changed: bad_option, bad_address (what validate() refuses; no o.cluster, or the
 // backup's; o.join), snapshot_damaged, format_unsupported, storage_failed (the file can't be read),
 // directory_not_empty. o.directory may hold a part, which no map starts from: storage_failed (the disk is
-// full, for example); remove it and call again.
+// full, for example), sync_failed; remove it and call again.
 [[nodiscard]] CONFMAN_DECL failure restore(const std::string& backup, const options& o);
 
 // A value for whoever has read what recover_lost_majority() says.
@@ -57,7 +57,8 @@ struct recovery_report {
 //
 // Errors. Nothing was changed: bad_option (also: `survivor` is no data directory, or holds nothing),
 // bad_address, directory_not_empty, directory_in_use (the survivor runs), log_damaged, snapshot_damaged,
-// format_unsupported, storage_failed. As restore(), storage_failed may leave a part of o.directory.
+// format_unsupported, storage_failed. As restore(), storage_failed and sync_failed may leave a part of
+// o.directory.
 [[nodiscard]] CONFMAN_DECL result<recovery_report> recover_lost_majority(const std::string& survivor,
                                                                          const options& o,
                                                                          lost_writes confirmation);

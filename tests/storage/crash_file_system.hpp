@@ -26,8 +26,9 @@ using confman::result;
 using disk_image = std::map<std::string, std::string>;
 
 // Sectors of 512 bytes survive a loss of power one by one unless they were synced; so do a changed size and
-// each name changed since the last directory sync. A failed sync behaves as on Linux: what was to be written
-// stays readable but is clean from then on, so that a later sync doesn't write it.
+// each name changed since the last directory sync. A failed sync, of a file or directory, behaves as on
+// Linux: what was to be written stays readable but is clean from then on, so that a later sync doesn't write
+// it.
 class crash_file_system {
   struct node {
     std::string current;
@@ -66,6 +67,7 @@ class crash_file_system {
   std::uint64_t effects = 0;
   std::uint64_t dies_at = ~std::uint64_t{0};  // from this effect on every call fails: the process is gone
   std::uint64_t failing_sync = 0;             // counts down: the sync that reaches 0 fails
+  std::uint64_t failing_directory_sync = 0;   // the same, of directories only
   std::uint64_t space = ~std::uint64_t{0};    // bytes that all files together may take
   std::string unreadable;                     // reads of this path fail
   std::function<bool()> dying_write_lands = [] { return true; };
@@ -76,6 +78,7 @@ class crash_file_system {
     for (const auto& change : pending_)
       if (coin()) change(durable_);
     pending_.clear();
+    lost_.clear();
     std::set<node*> nodes;
     for (const auto* map : {&current_, &durable_})
       for (const auto& entry : *map) nodes.insert(entry.second.get());
@@ -89,8 +92,11 @@ class crash_file_system {
     locks_.clear();
   }
 
-  // The process is killed; the kernel keeps what it was given.
+  // The process is killed; the kernel keeps what it was given. The next one's sync of a directory makes
+  // durable what a failed one of this process has left; a disk can be worse.
   void kill() {
+    pending_.insert(pending_.begin(), lost_.begin(), lost_.end());
+    lost_.clear();
     dies_at = ~std::uint64_t{0};
     locks_.clear();
   }
@@ -114,7 +120,14 @@ class crash_file_system {
   }
   failure sync_directory(const std::string& path) {
     if (failure f = effect("sync directory", path)) return f;
-    if (failure f = failed_sync(path)) return f;
+    failure f = failed_sync(path);
+    if (failing_directory_sync != 0 && --failing_directory_sync == 0)
+      f = error("sync directory", path, "Input/output error");
+    if (f) {
+      lost_.insert(lost_.end(), pending_.begin(), pending_.end());
+      pending_.clear();
+      return f;
+    }
     for (const auto& change : pending_) change(durable_);
     pending_.clear();
     return {};
@@ -245,6 +258,7 @@ class crash_file_system {
 
   names current_, durable_;
   std::vector<std::function<void(names&)>> pending_;
+  std::vector<std::function<void(names&)>> lost_;  // by a failed sync: a later one doesn't make them durable
   std::map<std::string, std::weak_ptr<int>> locks_;
   std::set<std::string> directories_;
 };

@@ -170,8 +170,8 @@ TEST_CASE("the older of two snapshots is used when the newest is damaged, and a 
   CHECK(store.all().size() == 2);
 }
 
-// Seed 7285 of the simulation: the removals weren't durable, and eight snapshots lay there after as many losses
-// of power.
+// Seed 7285 of the simulation: the removals weren't durable, and eight snapshots lay there after as many
+// losses of power.
 TEST_CASE("a host that loses power after each snapshot keeps no more of them each time") {
   crash_file_system fs;
   for (std::uint64_t i = 1; i <= 5; ++i) {

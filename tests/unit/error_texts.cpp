@@ -11,7 +11,7 @@ using namespace confman;
 
 TEST_CASE("every code has a text of its own") {
   std::set<std::string> texts;
-  const int last = static_cast<int>(errc::bad_value);
+  const int last = static_cast<int>(errc::sync_failed);
   for (int value = 1; value <= last; ++value) {
     CAPTURE(value);
     const std::string text = std::error_code(value, confman_category()).message();
@@ -28,6 +28,7 @@ TEST_CASE("numbers that programs and logs may have kept don't change") {
   CHECK(static_cast<int>(errc::bad_option) == 13);
   CHECK(static_cast<int>(errc::upload_expired) == 44);
   CHECK(static_cast<int>(errc::bad_value) == 45);
+  CHECK(static_cast<int>(errc::sync_failed) == 46);
 }
 
 TEST_CASE("a failure as an exception says its sentence once, and can be caught as a system_error") {

@@ -24,9 +24,20 @@ struct fake_transport {
   void send(message&& m) { sent.push_back(std::move(m)); }
 };
 
-// A memory_file_system that can be full.
+// A memory_file_system that can be full, and whose syncs can fail.
 struct small_file_system : memory_file_system {
   bool full = false;
+  int failing_syncs = 0;          // of files: the next ones
+  int good_directory_syncs = -1;  // so many, then one that fails; below 0: none fails
+  [[nodiscard]] failure sync(file& f) {
+    if (failing_syncs > 0 && failing_syncs-- > 0) return {errc::storage_failed, "sync: input/output error"};
+    return memory_file_system::sync(f);
+  }
+  [[nodiscard]] failure sync_directory(const std::string& path) {
+    if (good_directory_syncs >= 0 && good_directory_syncs-- == 0)
+      return {errc::storage_failed, "sync directory " + path + ": input/output error"};
+    return memory_file_system::sync_directory(path);
+  }
   [[nodiscard]] failure write(file& f, std::uint64_t offset, std::span<const std::string_view> pieces) {
     if (full) return {errc::storage_failed, "write: no space left on device"};
     return memory_file_system::write(f, offset, pieces);
@@ -48,6 +59,7 @@ struct fake_storage {
   std::deque<taking> takes;
   std::deque<snapshot_read> reads;
   std::deque<snapshot_write> pieces;
+  std::deque<failure> settled;  // not told the group yet
   std::vector<loaded_map> destroyed;
   memory_storage log;  // what is durable
   std::shared_ptr<small_file_system> files = std::make_shared<small_file_system>();
@@ -64,7 +76,9 @@ struct fake_storage {
   }
   void read_snapshot(const snapshot_read& what) { reads.push_back(what); }
   void receive_snapshot(snapshot_write&& piece) { pieces.push_back(std::move(piece)); }
-  void settle_snapshot(const snapshot_file& file, bool good) { (void)snapshots->settle(file, good); }
+  void settle_snapshot(const snapshot_file& file, bool good) {
+    settled.push_back(snapshots->settle(file, good));
+  }
   void destroy(loaded_map&& map) { destroyed.push_back(std::move(map)); }
 
   [[nodiscard]] std::unique_ptr<worker> open() {
@@ -77,6 +91,7 @@ struct fake_storage {
     takes.clear();
     reads.clear();
     pieces.clear();
+    settled.clear();
     snapshots.reset();
     snapshots = open();
   }
@@ -252,9 +267,20 @@ class driven {
     g->snapshot_received(w.from, storage.snapshots->receive(w));
     return true;
   }
+  bool settle_snapshot() {
+    if (storage.settled.empty()) return false;
+    const failure outcome = std::move(storage.settled.front());
+    storage.settled.pop_front();
+    g->snapshot_settled(outcome);
+    return true;
+  }
   bool work() {
-    const bool did[] = {persist(), !keep_fetches && fetch(), !keep_takes && take_snapshot(),
-                        !keep_reads && read_piece(), !keep_pieces && write_piece()};
+    const bool did[] = {persist(),
+                        !keep_fetches && fetch(),
+                        !keep_takes && take_snapshot(),
+                        !keep_reads && read_piece(),
+                        !keep_pieces && write_piece(),
+                        settle_snapshot()};
     return std::any_of(std::begin(did), std::end(did), [](bool d) { return d; });
   }
   // Pumps and does the disk's work until nothing is left to do.

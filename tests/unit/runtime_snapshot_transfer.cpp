@@ -60,6 +60,7 @@ struct receiving_end {
   std::deque<snapshot_write> disk;
   std::optional<snapshot_file> installed;
   std::size_t writes = 0;
+  bool slow_end = false;  // the last piece's work doesn't end
 
   [[nodiscard]] log_index held() const { return installed ? installed->at.index : log_index{}; }
 
@@ -73,6 +74,8 @@ struct receiving_end {
   }
   std::optional<snapshot_piece_response> write() {
     if (disk.empty()) return std::nullopt;
+    if (slow_end && disk.front().offset + disk.front().bytes.size() == disk.front().file.bytes)
+      return std::nullopt;
     const snapshot_write w = std::move(disk.front());
     disk.pop_front();
     ++writes;
@@ -485,6 +488,45 @@ TEST_CASE("receiving a snapshot: pieces that follow each other wait for the disk
   CHECK(r.part == content(file).substr(0, 40));
   CHECK(r.receive(piece_of(file, 60, 10))->next == 40);
   CHECK(r.receive(piece_of(file, 0, 10))->next == 40);
+}
+
+TEST_CASE(
+    "receiving a snapshot: while the whole file is verified a piece is answered, and nothing is sent again") {
+  receiving_end r;
+  const snapshot_file file = file_of(5, 35);
+  CHECK_FALSE(r.receive(piece_of(file, 0, 10)));
+  CHECK(r.write()->next == 10);
+  for (const std::uint64_t at : {10, 20, 30}) CHECK_FALSE(r.receive(piece_of(file, at, 10)));
+  CHECK_FALSE(r.receive(piece_of(file, 10, 10)));  // the disk answers soon
+  CHECK(r.write()->next == 20);
+  CHECK(r.write()->next == 30);
+  for (const std::uint64_t at : {30, 0}) {
+    const auto busy = r.receive(piece_of(file, at, 5));
+    REQUIRE(busy);
+    CHECK(busy->next == 35);
+    CHECK_FALSE(busy->installed);
+  }
+  REQUIRE(r.disk.size() == 1);
+  CHECK(r.write()->installed);
+  CHECK(r.part == content(file));
+}
+
+TEST_CASE("snapshot transfer: a follower that takes long to verify what it has isn't given up") {
+  two_ends t;
+  const snapshot_file file = file_of(5, 395);
+  t.start(file);
+  t.to.slow_end = true;
+  while (t.to.part.size() < 390) t.tick();
+  t.sent = 0;
+  for (tick_count i = 0; i < 4 * small().give_up; ++i) t.tick();
+  CHECK(t.given_up == 0);
+  CHECK(t.out.sending(follower, file));
+  CHECK(t.sent <= 2 * 4 * small().give_up / small().retry + 2);  // a question and its answer
+  CHECK(t.to.disk.size() == 1);
+  t.to.slow_end = false;
+  for (tick_count i = 0; i <= small().retry; ++i) t.tick();
+  CHECK(t.ended);
+  CHECK(t.to.installed == file);
 }
 
 TEST_CASE("receiving a snapshot: no more pieces wait than agreed") {

@@ -104,6 +104,9 @@ class category_t final : public std::error_category {
         return "the earlier pieces of this large value have expired: put it again";
       case errc::bad_value:
         return "a value can't be decoded as the type asked for";
+      case errc::sync_failed:
+        return "a sync of the data directory failed, and nobody knows what the disk holds: check it, then "
+               "start the node again";
       case errc::bad_address:
         return "the address is not of the form host:port, is unknown, or is not of this machine";
       case errc::two_leaders:

@@ -130,9 +130,16 @@ class group {
     if (!entries && entries.error().code != errc::compacted) observer_.on_event(entries.error());
     core_.entries_fetched(what.peer, what.from, entries ? *std::move(entries) : std::vector<entry>{});
   }
-  // A snapshot is durable, or wasn't made.
+  // A snapshot is durable, or wasn't made. Of this and the next ones sync_failed is as a failed write; after
+  // any other failure the group goes on.
   void snapshot_taken(const result<snapshot_file>& outcome) {
-    if (running()) snapshots_.taken(outcome);
+    if (!running()) return;
+    if (const failure f = snapshots_.taken(outcome)) fail(f);
+  }
+  // A received one has replaced older ones, or was set aside; or why not.
+  void snapshot_settled(const failure& outcome) {
+    if (running() && outcome.code == errc::sync_failed) return fail(outcome);
+    if (outcome) observer_.on_event(outcome);
   }
   void snapshot_read_done(const snapshot_read& what, result<shared_bytes> bytes) {
     if (running()) snapshots_.read(what, std::move(bytes));

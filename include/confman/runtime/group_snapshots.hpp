@@ -43,7 +43,7 @@ struct snapshot_received_piece {
 //   void read_snapshot(const snapshot_read&)                 answered by read()
 //   void receive_snapshot(snapshot_write&&)                  answered by received(); one at a time
 //   void settle_snapshot(const snapshot_file&, bool good)    a received one replaces older ones, or is set
-//                                                            aside: not answered
+//                                                            aside; answered by group::snapshot_settled()
 //   void destroy(loaded_map&&)                               takes a while: somewhere else; not answered
 template <class Transport, class Storage>
 class group_snapshots {
@@ -136,18 +136,23 @@ class group_snapshots {
   }
 
   // --- answers of the storage ---
+  // A failure that one of these returns ends the node: sync_failed (see snapshot_store), log_diverged. Any
+  // other failure of the disk costs one snapshot, and is an event.
 
-  void taken(const result<snapshot_file>& outcome) {
+  [[nodiscard]] failure taken(const result<snapshot_file>& outcome) {
     const snapshot_meta meta = *std::exchange(taking_, std::nullopt);
     if (!outcome) {
       retry_at_ = now_ + policy_.transfer.retry;
       // The log goes on growing; the next attempt comes when as much again was applied.
+      if (outcome.error().code == errc::sync_failed) return outcome.error();
       observer_.on_event(outcome.error());
-      return fail_waiting(outcome.error());
+      fail_waiting(outcome.error());
+      return {};
     }
     became_durable(*outcome, meta);
     complete_waiting(meta.at);
     if (!waiting_.empty()) take();
+    return {};
   }
   void read(const snapshot_read& what, result<shared_bytes> bytes) {
     // Who has just stopped leading has no term to speak for.
@@ -161,10 +166,10 @@ class group_snapshots {
     }
     if (auto piece = senders_.read(what, *std::move(bytes))) send(what.to, *std::move(piece));
   }
-  // True: the state was replaced by a snapshot at core().applied(), from which everything goes on. A failure
-  // is one of this node: log_diverged.
+  // True: the state was replaced by a snapshot at core().applied(), from which everything goes on.
   [[nodiscard]] result<bool> received(result<snapshot_received_piece> outcome) {
     if (!outcome) {
+      if (outcome.error().code == errc::sync_failed) return outcome.error();
       observer_.on_event(outcome.error());
       receiver_.failed();
       return false;

@@ -62,9 +62,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     }
     void settle_snapshot(const snapshot_file& file, bool good) {
       owner.in_background([file, good](worker& w) { return w.settle(file, good); },
-                          [](node& n, const failure& error) {
-                            if (error) n.report(error);
-                          });
+                          [](node& n, const failure& error) { n.group_->snapshot_settled(error); });
     }
     void destroy(loaded_map&& state) { owner.free_elsewhere(std::move(state)); }
   };
@@ -272,7 +270,8 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     update_status();
     if (group_->failed() && takes_part()) {
       failure why = group_->failed();
-      if (why.code != errc::storage_failed) why.what += " (directory '" + options_.directory + "')";
+      if (why.code != errc::storage_failed && why.code != errc::sync_failed)
+        why.what += " (directory '" + options_.directory + "')";
       return begin_stop(std::move(why));
     }
     if (more) asio::post(strand_, [self = this->shared_from_this()] { self->pump(); });

@@ -227,6 +227,10 @@ class incoming_snapshot {
       if (next_ && piece.offset != *next_) return {std::nullopt, answer_for(file_, *next_, false)};
       return {begin({from, file_, piece.offset, std::move(piece.bytes)}), std::nullopt};
     }
+    // The last piece is there, and the whole file is verified and loaded, which takes its time: silence would
+    // be taken for a failure. Nothing more is wanted meanwhile.
+    if (next_ && waiting_.empty() && expected_ == file_.bytes)
+      return {std::nullopt, answer_for(file_, file_.bytes, false)};
     // The write's answer will say what to send next, if this isn't it.
     if (next_ && piece.offset == expected_ && waiting_.size() < max_waiting_) {
       expected_ += piece.bytes.size();

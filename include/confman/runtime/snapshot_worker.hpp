@@ -51,7 +51,7 @@ class snapshot_worker {
   }
 
   // Writes the captured state to a durable file. Errors: storage_failed (the node goes on without it),
-  // stopped.
+  // stopped; sync_failed ends the node, here as below.
   [[nodiscard]] result<snapshot_file> take(map_capture&& state, const snapshot_meta& meta) {
     auto writer = store_.begin(meta);
     if (!writer) return writer.error();
@@ -123,11 +123,9 @@ class snapshot_worker {
   }
 
   // What became of a received snapshot: `good`, then it replaces older ones, else it is set aside and the
-  // older ones stay. Errors: storage_failed.
+  // older ones stay. Errors: storage_failed, sync_failed.
   [[nodiscard]] failure settle(const snapshot_file& file, bool good) {
-    if (!good) return store_.set_aside(file.at);
-    store_.remove_older(file.at);
-    return {};
+    return good ? store_.remove_older(file.at) : store_.set_aside(file.at);
   }
 
   // Copies the snapshot at `at` to a file of its own, see export_snapshot(); a newer one, if that has

@@ -34,23 +34,25 @@ class snapshot_receiver {
                                    std::to_string(key_.bytes) + " bytes, of which " + std::to_string(next_) +
                                    " are here: send the piece that follows these"};
     if (bytes.empty()) return {};
-    if (failure f = store_->fs_->write(*file_, offset, {&bytes, 1})) return fail(std::move(f));
+    if (failure f = store_->fs_->write(*file_, offset, {&bytes, 1})) return fail(f);
     next_ += bytes.size();
     unsynced_ += bytes.size();
     if (!header_known_)
-      if (failure f = look_at_header()) return fail(std::move(f));
+      if (failure f = look_at_header()) return fail(f);
     if (unsynced_ < store_->options_.sync_bytes) return {};
     unsynced_ = 0;
-    if (failure f = store_->fs_->sync(*file_)) return fail(std::move(f));
+    if (failure f = store_->fs_->sync(*file_)) return fail(f);
     return {};
   }
 
   // Verifies the whole file against its checksums, the digest, and the place that was offered; then makes it
   // durable under its name and removes older ones. Errors: bad_frame (not all pieces are here; go on);
-  // snapshot_damaged, wrong_cluster, format_unsupported, storage_failed: the file is removed.
+  // snapshot_damaged, wrong_cluster, format_unsupported, storage_failed: the file is removed; sync_failed: it
+  // may have its name, and be durable or not, see snapshot_store.
   [[nodiscard]] result<snapshot_info> finish() {
     auto made = finish_with([](snapshot_reader<FileSystem>& whole) { return whole.verify(); });
-    if (made) store_->remove_older(made->meta.at);
+    if (!made) return made;
+    if (failure f = store_->remove_older(made->meta.at)) return f;
     return made;
   }
 
@@ -64,10 +66,9 @@ class snapshot_receiver {
       return failure(errc::bad_frame, "the snapshot ends after " + std::to_string(next_) + " of " +
                                           std::to_string(key_.bytes) + " bytes");
     snapshot_info info;
-    if (failure f = examine(info, accept))
-      return f.code == make_error_code(errc::stopped) ? f : fail(std::move(f));
+    if (failure f = examine(info, accept)) return f.code == make_error_code(errc::stopped) ? f : fail(f);
     if (!CONFMAN_MUTANT(received_not_synced))
-      if (failure f = store_->fs_->sync(*file_)) return fail(std::move(f));
+      if (failure f = store_->fs_->sync(*file_)) return fail(f);
     file_.reset();
     result<snapshot_info> made = store_->adopt(path_, std::move(info));
     if (!made) return fail(made.error());
@@ -98,7 +99,7 @@ class snapshot_receiver {
     if (!f) return f.error();
     made.file_ = std::move(*f);
     if (failure bad = made.resume(go_on))
-      return bad.code == make_error_code(errc::stopped) ? bad : made.fail(std::move(bad));
+      return bad.code == make_error_code(errc::stopped) ? bad : made.fail(bad);
     return result<snapshot_receiver>(std::move(made));
   }
 
@@ -165,9 +166,8 @@ class snapshot_receiver {
     return {};
   }
 
-  failure fail(failure f) {
-    failed_ = {f.code, "the snapshot at " + store_->text(key_.at) +
-                           " was not received; the log and earlier snapshots are as before: " + f.what};
+  failure fail(const failure& f) {
+    failed_ = store_->of_one(f, key_.at, "received");
     file_.reset();
     if (failure ignored = store_->fs_->remove(path_)) ignored.what.clear();
     return failed_;

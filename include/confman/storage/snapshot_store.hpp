@@ -52,7 +52,11 @@ class snapshot_receiver;
 //   1. A file with a snapshot's name is complete and was synced before it got the name.
 //   2. A snapshot is removed only when a newer one is durable under its name, and, where that was received,
 //      was found to be good.
-//   3. No failure here concerns the log: the caller goes on without the new snapshot.
+//   3. A failure concerns this one snapshot, and the caller goes on without it, unless it is sync_failed: a
+//      sync of the directory failed, which the log's names are in, too. The system may report that once, to
+//      whoever syncs first; the log's own next sync may then succeed, and prove nothing. The caller stops
+//      writing to the log, as after a failed sync of the log itself. Here it is never tried again: every
+//      later call that would sync the directory fails with it.
 template <file_system FileSystem>
 class snapshot_store {
  public:
@@ -62,7 +66,8 @@ class snapshot_store {
 
   // Finds the snapshots in `directory` by header and footer; their blocks are verified when they are read.
   // Removes what an interrupted write left, and all but the newest partly received file. Errors: bad_option,
-  // wrong_cluster, format_unsupported, storage_failed. Damaged files are no error: see damaged().
+  // wrong_cluster, format_unsupported, storage_failed, sync_failed. Damaged files are no error: see
+  // damaged().
   [[nodiscard]] static result<snapshot_store> open(FileSystem& fs, std::string directory,
                                                    const snapshot_options& options) {
     if (!options.cluster || options.keep == 0 || options.sync_bytes == 0)
@@ -111,9 +116,9 @@ class snapshot_store {
   }
 
   // Removes what is older than the newest `keep`, but not the snapshot at `made`. A file that can't be
-  // removed now is left to the next time; it does no harm. Durable, as far as that can be had: a host that
-  // loses power after each snapshot must not find one more of them each time.
-  void remove_older(version made) {
+  // removed now is left to the next time; it does no harm. Durable: a host that loses power after each
+  // snapshot must not find one more of them each time. Errors: sync_failed.
+  [[nodiscard]] failure remove_older(version made) {
     const std::size_t before = kept_.size() + damaged_.size();
     const std::size_t excess = kept_.size() > options_.keep ? kept_.size() - options_.keep : 0;
     std::size_t seen = 0;
@@ -122,18 +127,18 @@ class snapshot_store {
     });
     std::erase_if(damaged_,
                   [&](const bad_file& bad) { return older(bad.at, made) && !fs_->remove(bad.path); });
-    if (kept_.size() + damaged_.size() != before) (void)fs_->sync_directory(directory_);
+    return kept_.size() + damaged_.size() != before ? sync_directory() : failure{};
   }
 
   // Takes the snapshot at `at` out of the store, durably: its file stays beside, as NAME.refused, and is
-  // never read again. Errors: storage_failed.
+  // never read again. Errors: storage_failed (it is still there), sync_failed.
   [[nodiscard]] failure set_aside(version at) {
     const auto found = std::find_if(kept_.begin(), kept_.end(),
                                     [at](const snapshot_info& info) { return info.meta.at == at; });
     if (found == kept_.end()) return {};
     if (failure f = fs_->rename(found->path, found->path + ".refused")) return f;
     kept_.erase(found);
-    return fs_->sync_directory(directory_);
+    return sync_directory();
   }
 
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
@@ -157,6 +162,13 @@ class snapshot_store {
     return std::to_string(at.term.value()) + ":" + std::to_string(at.index.value());
   }
   [[nodiscard]] std::string path_of(const std::string& name) const { return directory_ + '/' + name; }
+
+  // `f` as the end of one snapshot, which is all that it concerns, unless it is of the directory.
+  [[nodiscard]] static failure of_one(const failure& f, version at, const char* how) {
+    if (f.code == errc::sync_failed) return f;
+    return {f.code, "the snapshot at " + text(at) + " was not " + how +
+                        "; the log and earlier snapshots are as before: " + f.what};
+  }
 
   // By place in the log.
   [[nodiscard]] static bool older(version a, version b) noexcept {
@@ -184,7 +196,19 @@ class snapshot_store {
     for (const snapshot_format::partial_key& key : parts)
       if (failure f = fs_->remove(path_of(snapshot_format::partial_name(key)))) return f;
     // A name that an earlier run's rename made may not be durable yet, and the caller will build on it.
-    return kept_.empty() ? failure{} : fs_->sync_directory(directory_);
+    return kept_.empty() ? failure{} : sync_directory();
+  }
+
+  // Makes the names here durable, or fails for good: a second try could succeed though they are lost.
+  [[nodiscard]] failure sync_directory() {
+    if (unsynced_) return unsynced_;
+    const failure f = fs_->sync_directory(directory_);
+    if (f)
+      unsynced_ = {errc::sync_failed,
+                   f.what + ". The names of new files in " + directory_ +
+                       ", the log's too, may not be durable, and a later sync can't tell: this node has to "
+                       "stop. Check the disk, then start it again"};
+    return unsynced_;
   }
 
   [[nodiscard]] failure examine(version at, const std::string& path) {
@@ -220,13 +244,13 @@ class snapshot_store {
     return {};
   }
 
-  // Gives a complete, synced file its name, durably. After a failure of the last step the file has its name,
-  // perhaps not durably; the next open settles that.
+  // Gives a complete, synced file its name, durably. After a failure of the last step (sync_failed) the file
+  // has its name, perhaps not durably; the next open settles that.
   [[nodiscard]] result<snapshot_info> adopt(const std::string& from, snapshot_info info) {
     info.path = path_of(snapshot_format::file_name(info.meta.at));
     if (failure f = fs_->rename(from, info.path)) return f;
     if (!CONFMAN_MUTANT(snapshot_name_not_synced))
-      if (failure f = fs_->sync_directory(directory_)) return f;
+      if (failure f = sync_directory()) return f;
     std::erase_if(kept_, [&info](const snapshot_info& k) { return k.path == info.path; });
     std::erase_if(damaged_, [&info](const bad_file& bad) { return bad.path == info.path; });
     const auto place = std::upper_bound(kept_.begin(), kept_.end(), info.meta.at,
@@ -240,6 +264,7 @@ class snapshot_store {
   snapshot_options options_;
   std::vector<snapshot_info> kept_;  // oldest first
   std::vector<bad_file> damaged_;
+  failure unsynced_;  // why the directory must not be synced any more
   std::uint64_t next_temporary_ = 1;
 };
 

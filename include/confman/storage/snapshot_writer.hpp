@@ -16,7 +16,7 @@ namespace confman {
 // From snapshot_store::begin(). One thread at a time, the store's. Without a successful commit() the file is
 // removed when this is destroyed. The same meta and blocks give the same bytes (with compression: with the
 // same version of zstd). After an error every later call fails, the file is gone and the disk's space free
-// again; the node goes on without this snapshot.
+// again; the node goes on without this snapshot, but for sync_failed, see snapshot_store.
 template <file_system FileSystem>
 class snapshot_writer {
  public:
@@ -52,30 +52,32 @@ class snapshot_writer {
     digest_.add(stored);
     ++footer_.blocks;
     footer_.raw_bytes += block.size();
-    if (failure f = put({bytes, sizeof bytes}, stored)) return fail(std::move(f));
+    if (failure f = put({bytes, sizeof bytes}, stored)) return fail(f);
     if (unsynced_ < store_->options_.sync_bytes) return {};
-    if (failure f = sync()) return fail(std::move(f));
+    if (failure f = sync()) return fail(f);
     return {};
   }
 
   // Bytes written so far.
   [[nodiscard]] std::uint64_t bytes() const noexcept { return offset_; }
 
-  // Completes the file and makes it durable under its name; then removes older ones. Errors: storage_failed.
+  // Completes the file and makes it durable under its name; then removes older ones. Errors: storage_failed;
+  // sync_failed: the file may have its name, and be durable or not.
   [[nodiscard]] result<snapshot_info> commit() {
     if (failed_) return failed_;
     footer_.digest = digest_.value();
-    if (failure f = put(snapshot_format::encode(footer_), {})) return fail(std::move(f));
+    if (failure f = put(snapshot_format::encode(footer_), {})) return fail(f);
     if (!CONFMAN_MUTANT(snapshot_not_synced))
-      if (failure f = sync()) return fail(std::move(f));
+      if (failure f = sync()) return fail(f);
     file_.reset();
     info_.bytes = offset_;
     info_.raw_bytes = footer_.raw_bytes;
     info_.digest = footer_.digest;
     result<snapshot_info> made = store_->adopt(path_, std::move(info_));
     if (!made) return fail(made.error());
-    store_->remove_older(made->meta.at);
+    failed_ = store_->remove_older(made->meta.at);
     store_ = nullptr;
+    if (failed_) return failed_;
     failed_ = {errc::bad_option, "this snapshot was committed"};
     return made;
   }
@@ -100,8 +102,8 @@ class snapshot_writer {
     if (!f) return made.fail(f.error());
     made.file_ = std::move(*f);
     made.created_ = true;
-    if (failure e = store.fs_->resize(*made.file_, 0)) return made.fail(std::move(e));
-    if (failure e = made.put(*head, {})) return made.fail(std::move(e));
+    if (failure e = store.fs_->resize(*made.file_, 0)) return made.fail(e);
+    if (failure e = made.put(*head, {})) return made.fail(e);
     made.digest_.add(*head);
     return result<snapshot_writer>(std::move(made));
   }
@@ -119,9 +121,8 @@ class snapshot_writer {
     return store_->fs_->sync(*file_);
   }
 
-  failure fail(failure f) {
-    failed_ = {f.code, "the snapshot at " + store_->text(info_.meta.at) +
-                           " was not written; the log and earlier snapshots are as before: " + f.what};
+  failure fail(const failure& f) {
+    failed_ = store_->of_one(f, info_.meta.at, "written");
     discard();
     return failed_;
   }

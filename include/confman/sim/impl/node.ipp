@@ -364,7 +364,8 @@ CONFMAN_DECL void node::do_job() {
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
     read->outcome.emplace(worker_->read(read->what));
   } else if (const auto* settle = std::get_if<settle_job>(&jobs_.front())) {
-    if (const failure f = worker_->settle(settle->file, settle->good)) on_event(f);
+    const failure f = worker_->settle(settle->file, settle->good);
+    if (!fuse_.blown()) group_->snapshot_settled(f);
   } else {
     auto& receive = std::get<receive_job>(jobs_.front());
     receive.outcome.emplace(worker_->receive(receive.piece));
