@@ -137,6 +137,7 @@ struct scenario {
 
 // Calls visit(name, field) for each field of a scenario, in a fixed order: for whoever prints, reads or
 // changes one. Whoever adds a field adds it here.
+// tidy: long-function one line per field
 template <class Scenario, class Visit>
 void for_each_field(Scenario&& s, Visit&& visit) {
   visit("seed", s.seed);

@@ -75,8 +75,11 @@ CONFMAN_DECL bool world::may_wipe(const node& victim) const {
   for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
     founder_left = founder_left || (node_id(i) != victim.id() && judge.durable_last(node_id(i)));
   if (!founder_left) return false;
-  // A learner may have asked to become a voter, and be made one after it was wiped.
+  // A learner may have asked to become a voter, and be made one after it was wiped. And as long as a voter
+  // isn't bound to a directory, the next one passes for that which has acknowledged.
   const auto holds = [&](configuration c) {
+    const member* known = c.find_member(victim.id());
+    if (known && !known->incarnation && c.is_voter(victim.id())) return false;
     for (const member& learner : std::exchange(c.learners, {}))
       if (learner.id == victim.id()) c.incoming.push_back(learner);
     return can_decide(c, [&](const node& n) { return &n != &victim; });
