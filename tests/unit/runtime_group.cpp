@@ -5,6 +5,8 @@
 
 #include "runtime_group.hpp"
 
+template class confman::group<confman::testing::fake_transport, confman::testing::fake_storage>;
+
 using namespace confman;
 using namespace confman::testing;
 

@@ -189,6 +189,13 @@ struct test_cluster_operation final : cluster_operation {
   version at;
 };
 
+}  // namespace confman::testing
+
+// Compiled once, by runtime_group.cpp.
+extern template class confman::group<confman::testing::fake_transport, confman::testing::fake_storage>;
+
+namespace confman::testing {
+
 // One group with everything it is given.
 class driven {
  public:
