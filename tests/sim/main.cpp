@@ -65,11 +65,20 @@ void print_replay(std::uint64_t seed) {
   std::printf("shrink: ./tests/sim.sh --shrink %" PRIu64 "\n", seed);
 }
 
+// Seconds of a processor for one seed. A sanitizer without optimisation takes up to a hundred times as many.
+#if defined(CONFMAN_TESTS_SANITIZED)
+constexpr long longest = 600;
+constexpr const char* no_end = "no end after 600 s of processor time";
+#else
+constexpr long longest = 60;
+constexpr const char* no_end = "no end after 60 s of processor time";
+#endif
+
 // A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed.
 // This handler runs in the thread that caused it, and the process ends here, so that printing is worth its
 // risk.
 void on_signal(int signal) {
-  const char* why = signal == SIGVTALRM ? "no end after 60 s of processor time" : strsignal(signal);
+  const char* why = signal == SIGVTALRM ? no_end : strsignal(signal);
   std::printf("\nFAILED seed %" PRIu64 ": %s\n", current_seed, why);
   if (current_world) {
     std::printf("scenario: %s\nat virtual time %.6f s, after:\n%s", current_world->plan().describe().c_str(),
@@ -82,7 +91,7 @@ void on_signal(int signal) {
 
 void install_handlers() {
   for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGVTALRM}) std::signal(signal, on_signal);
-#if !defined(__SANITIZE_ADDRESS__)  // which says more about these
+#if !defined(CONFMAN_TESTS_SANITIZED)  // which says more about these
   for (const int signal : {SIGSEGV, SIGBUS}) std::signal(signal, on_signal);
 #endif
 }
@@ -96,7 +105,7 @@ void limit_processor_time(long seconds) {
 // Runs one seed; false after printing what is wrong with it.
 bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statistics& total) {
   current_seed = seed;
-  limit_processor_time(60);
+  limit_processor_time(longest);
   scenario plan = scenario::draw(seed);
   plan.ruin = plan.ruin || ruin_all;
   world simulated(plan, options.trace);
@@ -142,7 +151,7 @@ bool run_script(const settings& options) {
     return false;
   }
   install_handlers();
-  limit_processor_time(60);
+  limit_processor_time(longest);
   world simulated(read->plan, read->decisions, options.trace);
   current_world = &simulated;
   try {
