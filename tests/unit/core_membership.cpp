@@ -327,6 +327,24 @@ TEST_CASE("a learner is promoted only when it answers and is close behind") {
   CHECK(voters_of(cluster[4]) == ids{1, 2, 3, 4});
 }
 
+// Seed 52845 of the simulation: a new leader takes everybody for alive, and its whole log was shorter than
+// what a learner may be behind.
+TEST_CASE("a learner that has acknowledged nothing to this leader isn't promoted, however short the log") {
+  test_cluster_of cluster(3);
+  REQUIRE(cluster.elect(1));
+  (void)cluster.join();
+  CHECK_FALSE(change(cluster[1].core(), {add_learner(4)}));
+  CHECK(cluster.tick_all(8));
+  cluster[4].crash();
+  cluster[1].crash();
+  REQUIRE(cluster.elect(2));
+  REQUIRE(cluster[2]->log().last_index().value() < cluster[2]->options().promotion_lag);
+  CHECK(change(cluster[2].core(), {add_voter(4)}) == errc::learner_behind);
+  cluster[4].restart();
+  CHECK(cluster.tick_all(10));
+  CHECK_FALSE(change(cluster[2].core(), {add_voter(4)}));
+}
+
 TEST_CASE("a leader's progress follows the configuration") {
   test_cluster_of cluster(3);
   REQUIRE(cluster.elect(1));

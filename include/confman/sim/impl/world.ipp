@@ -345,12 +345,6 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
   });
 }
 
-// The administrator asked for one change while another one was on its way, and both together left too few
-// voters whose directories are still there: nobody could go on.
-CONFMAN_DECL bool world::lost() const {
-  return !sufficient(in_use_);
-}
-
 // When the healed ones must have served. With a narrow window a follower far behind needs a round trip per
 // entry before it can help to commit; one that must be sent a snapshot in crumbs needs as long.
 CONFMAN_DECL micros world::serve_by() {
@@ -392,8 +386,7 @@ CONFMAN_DECL void world::check_liveness() {
       run_until(healed_at_ + 10 * timeout, leads);
     return leads();
   };
-  if (!wait_for_leader() && lost()) return;
-  if (!leads())
+  if (!wait_for_leader())
     shared_.log.fail(invariant::liveness, "no leader within 10 election timeouts (" +
                                               std::to_string(10 * timeout / 1000) +
                                               " ms) in a healed quorum of " + std::to_string(quorum_.size()) +
@@ -412,7 +405,6 @@ CONFMAN_DECL void world::check_liveness() {
     }
     run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), serve_by()), served);
   }
-  if (!served() && lost()) return;
   if (!served())
     shared_.log.fail(invariant::liveness,
                      std::string("no ") + (acknowledged_ > writes ? "read" : "write") + " within " +
@@ -439,7 +431,6 @@ CONFMAN_DECL void world::hide_leader(const node& from) {
 // Nothing is wrong within the quorum any more, so whatever the rest sends must not depose its leader: that is
 // what pre-vote and leader stickiness are for (thesis, 4.2.3 and 9.6).
 CONFMAN_DECL void world::check_stability() {
-  if (lost()) return;
   const auto leads_removed = [](const node& n) {
     const raft_core& core = n.core();
     return core.members_at() <= core.commit() && !core.members().is_voter(n.id());
@@ -523,7 +514,6 @@ CONFMAN_DECL void world::converge() {
   };
   for (std::uint64_t before = progress();; before = progress()) {
     if (run_until(shared_.time.now() + limit, [this] { return converged(); })) break;
-    if (progress() <= before && lost()) return;
     if (progress() <= before)
       shared_.log.fail(invariant::liveness,
                        "the healed nodes neither converge nor go on within 20 election timeouts (" +
