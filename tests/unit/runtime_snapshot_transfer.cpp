@@ -51,6 +51,14 @@ places read_all(outgoing_snapshots& out) {
   for (const snapshot_read& r : reads) (void)out.read(r, shared_bytes::copy(std::string(r.bytes, 'x')));
   return offsets(reads);
 }
+// A transfer that has asked, and whose follower has said at tick 1 where it stands.
+outgoing_snapshots begun(const snapshot_file& file, std::uint64_t next) {
+  outgoing_snapshots out(small());
+  out.start(follower, file, 0);
+  (void)read_all(out);
+  (void)out.answered(follower, answer(file, next), 1);
+  return out;
+}
 
 // The follower: the class under test and a disk that keeps a part over a restart.
 struct receiving_end {
@@ -186,11 +194,8 @@ TEST_CASE("snapshot transfer: goes on from whatever offset the follower names") 
 }
 
 TEST_CASE("snapshot transfer: who is named again while it is served isn't started again") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 95), newer = file_of(9, 200);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 50), 1);
+  outgoing_snapshots out = begun(file, 50);
   out.start(follower, file, 2);
   out.start(follower, newer, 2);
   CHECK(out.sending(follower, file));
@@ -213,11 +218,8 @@ TEST_CASE("snapshot transfer: without a loss the wire is never idle and nothing 
 }
 
 TEST_CASE("snapshot transfer: a piece that got lost is sent again as soon as that shows, once") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 500);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 10), 1);
+  outgoing_snapshots out = begun(file, 10);
   CHECK(read_all(out) == places{10, 20, 30, 40});
   (void)out.answered(follower, answer(file, 10), 1);  // 10 got lost, 20 arrived
   CHECK(read_all(out) == places{10, 20, 30, 40});
@@ -231,11 +233,8 @@ TEST_CASE("snapshot transfer: a piece that got lost is sent again as soon as tha
 // Seed 11390 of the simulation: two answers that overtook each other had the window read again for each of
 // them, whose pieces brought more such answers: 16,000 reads waited for the disk.
 TEST_CASE("snapshot transfer: an answer that comes late has nothing sent again") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 500);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 10), 1);
+  outgoing_snapshots out = begun(file, 10);
   CHECK(read_all(out) == places{10, 20, 30, 40});
   (void)out.answered(follower, answer(file, 30), 1);
   CHECK(read_all(out) == places{50, 60});
@@ -248,11 +247,8 @@ TEST_CASE("snapshot transfer: an answer that comes late has nothing sent again")
 }
 
 TEST_CASE("snapshot transfer: a follower that has lost what it had is asked again when it is silent") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 500);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 100), 1);
+  outgoing_snapshots out = begun(file, 100);
   CHECK(read_all(out) == places{100, 110, 120, 130});
   for (int i = 0; i < 4; ++i) (void)out.answered(follower, answer(file, 0), 2);
   CHECK(read_all(out).empty());
@@ -265,11 +261,8 @@ TEST_CASE("snapshot transfer: a follower that has lost what it had is asked agai
 }
 
 TEST_CASE("snapshot transfer: a follower that has all of it and doesn't say installed is asked again") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 95);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 95), 1);
+  outgoing_snapshots out = begun(file, 95);
   CHECK(read_all(out).empty());
   CHECK(out.tick(51).empty());
   CHECK(read_all(out) == places{0});
@@ -361,10 +354,7 @@ TEST_CASE("snapshot transfer: another file in the middle replaces the one that w
 }
 
 TEST_CASE("snapshot transfer: a silent follower is offered it again, then given up") {
-  outgoing_snapshots out(small());
-  out.start(follower, file_of(5, 95), 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file_of(5, 95), 30), 1);
+  outgoing_snapshots out = begun(file_of(5, 95), 30);
   CHECK(read_all(out) == places{30, 40, 50, 60});
   CHECK(out.tick(50).empty());
   CHECK(out.reads().empty());
@@ -443,11 +433,8 @@ TEST_CASE("snapshot transfer: time in which nothing is sent isn't saved up witho
 }
 
 TEST_CASE("snapshot transfer: answers that are hostile or of another file change nothing") {
-  outgoing_snapshots out(small());
   const snapshot_file file = file_of(5, 95);
-  out.start(follower, file, 0);
-  (void)read_all(out);
-  (void)out.answered(follower, answer(file, 20), 1);
+  outgoing_snapshots out = begun(file, 20);
   (void)read_all(out);
   CHECK_FALSE(out.answered(follower, answer(file, 96), 2));
   CHECK_FALSE(out.answered(follower, answer(file, ~std::uint64_t{0}), 2));

@@ -204,6 +204,7 @@ class disk {
   static void clean(inode& n, bool keep_doomed);
   void close_all() noexcept;
   void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
+  void turn_bit(inode& n, std::uint64_t at, dice& own);
   void misdirect(inode& n, dice& own);
   static std::string parent(const std::string& path);
 

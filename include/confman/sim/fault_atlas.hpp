@@ -35,17 +35,10 @@ class fault_atlas {
   // `decides(configuration, counts)`: the nodes for which counts(node) is true make up such a majority.
   template <class Decides>
   [[nodiscard]] bool may_rot_tail(const node& victim, Decides&& decides) const {
-    const configuration* committed = judge_.committed_members();
     const log_index last = judge_.durable_last(victim.id());
-    if (!committed || last > judge_.committed()) return false;
-    const auto left = [&](const configuration& c) {
+    return last <= judge_.committed() && judge_.for_possible_members([&](const configuration& c) {
       return decides(c, [&](const node& n) { return &n != &victim && judge_.holds_committed(n.id(), last); });
-    };
-    if (!left(*committed)) return false;
-    for (const auto& n : nodes_)
-      if (judge_.members_at(n->id()) > judge_.committed_members_at() && !left(judge_.members_of(n->id())))
-        return false;
-    return true;
+    });
   }
 
  private:

@@ -1,6 +1,7 @@
 // Sees everything, takes part in nothing: checks the protocol's promises at each event.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -76,10 +77,19 @@ class oracle {
   [[nodiscard]] const configuration& members_of(node_id node) const noexcept {
     return nodes_[node.value()].members;
   }
-  [[nodiscard]] log_index members_at(node_id node) const noexcept { return nodes_[node.value()].members_at; }
   // Where the newest committed configuration stands.
   [[nodiscard]] log_index committed_members_at() const noexcept {
     return configurations_.empty() ? log_index{} : configurations_.rbegin()->first;
+  }
+  // Whether `holds(configuration)` is true for the newest committed configuration and for each that a node
+  // has and that may follow it. False as long as only the bootstrap one is in force.
+  template <class Holds>
+  [[nodiscard]] bool for_possible_members(Holds&& holds) const {
+    const configuration* committed = committed_members();
+    return committed && holds(*committed) &&
+           std::all_of(nodes_.begin(), nodes_.end(), [&](const node_account& n) {
+             return n.members_at <= committed_members_at() || holds(n.members);
+           });
   }
   // Whether the platter of a node holds everything that is committed, or all of it up to `last`.
   [[nodiscard]] bool holds_committed(node_id node) const { return holds_committed(node, committed()); }
@@ -145,6 +155,7 @@ class oracle {
     version last_as_leader;
     chain_hash last_hash_as_leader;
     node_id hands_over_to;
+    std::pair<term_t, node_id> handed_over;  // the last hand-over that was seen under way: its term, to whom
     std::map<node_id, matched> followers;
   };
 

@@ -33,8 +33,7 @@ CONFMAN_DECL vote_result raft_core::count(const votes& answers) const {
 }
 
 CONFMAN_DECL bool raft_core::close_behind(const progress& peer) const noexcept {
-  // Who has acknowledged nothing in this term may be gone: a late request of it is no sign of its log.
-  return peer.match != log_index{} && peer.match + options_.promotion_lag >= log_.last_index();
+  return peer.match + options_.promotion_lag >= log_.last_index();
 }
 
 // --- changes ---
@@ -86,6 +85,7 @@ CONFMAN_DECL failure raft_core::refuse_promotion(const member_change& change) co
   if (change.what != member_change::action::add_voter || !known) return {};
   const progress* p = progress_of(change.who.id);
   const std::string learner = "change of members: learner " + std::to_string(change.who.id.value());
+  // A new leader takes everybody for active, so that alone is no answer; nor is a late request.
   if (!p || !(p->recently_active || p->was_active) || p->match == log_index{} || !known->incarnation)
     return {errc::learner_behind, learner + " has not answered lately; promote it when it runs"};
   CONFMAN_MARK_IF(!close_behind(*p), learner_behind);

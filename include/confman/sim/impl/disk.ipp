@@ -393,11 +393,14 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
     misdirect(n, own);
     return rotten();
   }
-  const std::uint64_t at = own.below(n.settled);
+  turn_bit(n, own.below(n.settled), own);
+  return true;
+}
+
+CONFMAN_DECL void disk::turn_bit(inode& n, std::uint64_t at, dice& own) {
   const char bit = static_cast<char>(1 << own.below(8));
   hurt_.push_back({at, n.bytes[at], static_cast<char>(n.bytes[at] ^ bit), false});
   n.bytes[at] = hurt_.back().is;
-  return true;
 }
 
 // A sector gets the bytes of another one, of the same file or of any other.
@@ -422,10 +425,7 @@ CONFMAN_DECL bool disk::rot_tail(std::uint64_t seed) {
   inode& n = inodes_[last_synced_];
   if (n.tail <= n.settled || n.tail > n.durable_size) return false;
   hurt_inode_ = last_synced_;
-  const std::uint64_t at = n.settled + own.below(n.tail - n.settled);
-  const char bit = static_cast<char>(1 << own.below(8));
-  hurt_.push_back({at, n.bytes[at], static_cast<char>(n.bytes[at] ^ bit), false});
-  n.bytes[at] = hurt_.back().is;
+  turn_bit(n, n.settled + own.below(n.tail - n.settled), own);
   return true;
 }
 

@@ -69,8 +69,6 @@ bool world::can_decide(const configuration& c, Counts&& counts) const {
 // be left that would refuse its vote to an empty log.
 CONFMAN_DECL bool world::may_wipe(const node& victim) const {
   const oracle& judge = shared_.judge;
-  const configuration* committed = judge.committed_members();
-  if (!committed) return false;
   bool founder_left = false;
   for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
     founder_left = founder_left || (node_id(i) != victim.id() && judge.durable_last(node_id(i)));
@@ -84,10 +82,7 @@ CONFMAN_DECL bool world::may_wipe(const node& victim) const {
       if (learner.id == victim.id()) c.incoming.push_back(learner);
     return can_decide(c, [&](const node& n) { return &n != &victim; });
   };
-  if (!holds(*committed)) return false;
-  return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
-    return judge.members_at(n->id()) <= judge.committed_members_at() || holds(judge.members_of(n->id()));
-  });
+  return judge.for_possible_members(holds);
 }
 
 CONFMAN_DECL bool world::is_member(const node& n) const {

@@ -330,8 +330,7 @@ CONFMAN_DECL bool world::votes_somewhere(node_id id) const {
 CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
   const oracle& judge = shared_.judge;
   // The first election needs every voter (docs/adr/0002).
-  const configuration* committed = judge.committed_members();
-  if (!committed) {
+  if (!judge.committed_members()) {
     for (unsigned i = 1; i <= shared_.plan.nodes; ++i)
       if (!healed[i]) return false;
     return true;
@@ -339,10 +338,7 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
   const auto majority = [&](const configuration& c) {
     return can_decide(c, [&](const node& n) { return healed[n.id().value()]; });
   };
-  if (!majority(*committed)) return false;
-  return std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
-    return judge.members_at(n->id()) <= judge.committed_members_at() || majority(judge.members_of(n->id()));
-  });
+  return judge.for_possible_members(majority);
 }
 
 // When the healed ones must have served. With a narrow window a follower far behind needs a round trip per
