@@ -463,6 +463,7 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
     check_leading(node, account, core);
   }
   account.hands_over_to = core.transferring_to();
+  if (account.hands_over_to) account.handed_over = {core.term(), account.hands_over_to};
   account.last_as_leader = core.log().last();
   account.last_hash_as_leader = core.log().last_hash();
 }

@@ -134,8 +134,9 @@ CONFMAN_DECL void oracle::check_transfer(node_id node, const message& m, const r
   using detail::text;
   const progress* target = core.role() == role::leader ? core.progress_of(m.to) : nullptr;
   if (!target || core.term() != m.term) return;
-  // Given up since it was told, within one drain of the queue: then the leader takes commands again.
-  if (core.transferring_to() != m.to) return;
+  // It was under way, and was given up after this was said, within one drain of the queue: then the leader
+  // takes commands again.
+  if (nodes_[node.value()].handed_over == std::pair(m.term, m.to) && core.transferring_to() != m.to) return;
   // A joint configuration may have been left since it was told: one entry, which the target can do without.
   const log_view& log = core.log();
   const bool configured = detail::ends_in(log, entry_type::configuration);
