@@ -86,6 +86,8 @@ struct failure {
   failure() = default;
   failure(std::error_code c, std::string w) : code(c), what(std::move(w)) {}
   failure(errc c, std::string w) : code(make_error_code(c)), what(std::move(w)) {}
+  // With the code's own sentence: where there is nothing more to say.
+  explicit failure(errc c) : code(make_error_code(c)), what(code.message()) {}
 
   explicit operator bool() const noexcept { return static_cast<bool>(code); }
 };

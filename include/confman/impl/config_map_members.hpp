@@ -156,7 +156,7 @@ auto basic_config_map<Transport, Storage>::session(command_kind kind, std::uint6
 template <class Transport, class Storage>
 detail::cluster_answer basic_config_map<Transport, Storage>::cluster_blocking(
     detail::cluster_request request) {
-  if (must_not_block()) return {{errc::would_deadlock, make_error_code(errc::would_deadlock).message()}, {}};
+  if (must_not_block()) return {failure(errc::would_deadlock), {}};
   detail::blocking_cluster operation;
   operation.id = node_->next_operation();
   operation.what = request.what;
@@ -168,7 +168,7 @@ detail::cluster_answer basic_config_map<Transport, Storage>::cluster_blocking(
 
 template <class Transport, class Storage>
 failure basic_config_map<Transport, Storage>::backup(std::string path) {
-  if (must_not_block()) return {errc::would_deadlock, make_error_code(errc::would_deadlock).message()};
+  if (must_not_block()) return failure(errc::would_deadlock);
   detail::blocking_backup<node_type> operation(*node_, std::move(path));
   operation.id = node_->next_operation();
   if (const std::error_code refused = node_->send(operation)) return {refused, refused.message()};

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,7 +14,7 @@
 
 namespace confman {
 
-// The same state gives the same bytes, whatever its history. Takes memory for one block. Thread safety: one
+// The same state gives the same bytes, whatever its history. Takes memory for two blocks. Thread safety: one
 // thread at a time, any thread.
 class snapshot_encoder {
  public:
@@ -54,7 +55,8 @@ class snapshot_encoder {
   const record* record_ = nullptr;               // the next entry
   std::string_view rest_;                        // of a value that didn't fit
   std::uint32_t number_ = 0;
-  char* at_ = nullptr;  // in the block being filled
+  std::unique_ptr<char[]> buffer_;  // for a block: most snapshots of few keys are smaller than one
+  char* at_ = nullptr;              // in it
   char* end_ = nullptr;
 };
 

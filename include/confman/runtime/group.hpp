@@ -187,7 +187,7 @@ class group {
   void submit(cluster_operation& operation) {
     if (!running()) return operation.complete({errc::stopped, "the map is not running"}, {});
     if (changes_.size() + transfers_.size() + snapshots_.waiting() >= options_.max_waiting)
-      return operation.complete({errc::busy, make_error_code(errc::busy).message()}, {});
+      return operation.complete(failure(errc::busy), {});
     switch (operation.what) {
       case cluster_operation::action::change_members: {
         if (const failure bad = check_addresses(operation.changes)) return operation.complete(bad, {});
@@ -340,18 +340,13 @@ class group {
   void end_cluster_operations() {
     if (!changes_.empty())
       for (const waiting_changes::ended& e : changes_.take_ended(!core_.change_under_way()))
-        e.operation->complete(
-            e.undone ? failure{errc::change_undone, make_error_code(errc::change_undone).message()}
-                     : failure{},
-            e.at);
+        e.operation->complete(e.undone ? failure(errc::change_undone) : failure{}, e.at);
     if (transfers_.empty()) return;
     const bool leads = core_.role() == role::leader;
     if (leads ? bool(core_.transferring_to()) : !core_.leader()) return;
     for (cluster_operation* o : std::exchange(transfers_, {})) {
       const bool done = !leads && (!o->target || o->target == core_.leader());
-      o->complete(
-          done ? failure{} : failure{errc::transfer_failed, make_error_code(errc::transfer_failed).message()},
-          {});
+      o->complete(done ? failure{} : failure(errc::transfer_failed), {});
     }
   }
 
@@ -436,7 +431,7 @@ class group {
     finish_reads([](const read_operation&) { return true; }, reason);
     // A change that was begun may still be committed.
     for (cluster_operation* o : changes_.take_if([](const cluster_operation&) { return true; }))
-      o->complete({errc::outcome_unknown, make_error_code(errc::outcome_unknown).message()}, {});
+      o->complete(failure(errc::outcome_unknown), {});
     finish_cluster([](const cluster_operation&) { return true; }, reason);
   }
   template <class Pick>

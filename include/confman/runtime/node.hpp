@@ -479,8 +479,7 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
     group_->submit(operation);
   }
   void accept(cluster_operation& operation) override {
-    if (!group_ || state_ != state::running)
-      return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
+    if (!group_ || state_ != state::running) return operation.complete(failure(errc::stopped), {});
     // Nobody could dial a newcomer without an address.
     for (const member_change& c : operation.changes)
       if ((c.what == member_change::action::add_voter || c.what == member_change::action::add_learner) &&

@@ -25,6 +25,8 @@ namespace confman::detail {
 // Session, place and its entries in the indices, roughly.
 inline constexpr std::size_t session_cost = sizeof(session) + 192;
 
+inline constexpr std::size_t few_sessions = 64;
+
 CONFMAN_DECL std::vector<const session*> session_image::sorted() const {
   std::vector<const session*> found;
   if (!all_) return found;
@@ -69,7 +71,8 @@ CONFMAN_DECL void session_table::open(std::uint64_t index, std::uint64_t time_to
 }
 
 CONFMAN_DECL void session_table::add(const session& s) {
-  if (by_id_.empty()) by_id_.reserve(max_sessions);  // growing it later would make one entry slow
+  // All of it at once, since growing it later would make one entry slow; but not for a few sessions.
+  if (by_id_.size() == few_sessions) by_id_.reserve(max_sessions);
   std::uint32_t slot = slots_;
   if (free_.empty()) {
     ++slots_;

@@ -23,13 +23,12 @@ CONFMAN_DECL bool snapshot_encoder::next(std::string& block) {
   namespace format = detail::snapshot_format;
   block.clear();
   if (section_ == section::done) return false;
-  block.resize(max_snapshot_block_bytes);
-  at_ = block.data() + format::block_header_bytes;
-  end_ = block.data() + block.size();
+  if (!buffer_) buffer_ = std::make_unique_for_overwrite<char[]>(max_snapshot_block_bytes);
+  at_ = buffer_.get() + format::block_header_bytes;
+  end_ = buffer_.get() + max_snapshot_block_bytes;
   if (!rest_.empty()) put_rest();
   while (section_ != section::done && room() >= format::least_room) put_next();
-  const auto size = static_cast<std::size_t>(at_ - block.data());
-  block.resize(size);
+  block.assign(buffer_.get(), at_);
   detail::store_integer(block.data() + 4, number_++);
   detail::store_integer(block.data(), crc32c(std::string_view(block).substr(4)));
   return true;
