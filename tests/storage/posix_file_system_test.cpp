@@ -113,6 +113,20 @@ TEST_CASE("a failure names the operation, the path, the reason and what to do") 
   CHECK(no_space.what.find("write /dev/full at offset 5: No space left on device; free space") == 0);
 }
 
+TEST_CASE("after a failed sync of a directory none of it succeeds until its lock is taken anew") {
+  const scratch dir;
+  posix_file_system fs;
+  const std::string inner = dir / "inner";
+  const failure missing = fs.sync_directory(inner);
+  CHECK(missing.code == make_error_code(errc::storage_failed));
+  REQUIRE_FALSE(fs.make_directory(inner));
+  CHECK(fs.sync_directory(inner).what == missing.what);
+  REQUIRE_FALSE(fs.make_directory(dir / "other"));
+  CHECK_FALSE(fs.sync_directory(dir / "other"));
+  REQUIRE(fs.lock(inner + "/LOCK"));
+  CHECK_FALSE(fs.sync_directory(inner));
+}
+
 TEST_CASE("a second process is refused while the first has the directory, and let in after it died") {
   const scratch dir;
   posix_file_system fs;

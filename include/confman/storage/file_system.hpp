@@ -4,6 +4,8 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <span>
 #include <string>
 #include <string_view>
@@ -36,7 +38,9 @@ concept file_system =
   { fs.make_directory(path) } -> std::same_as<failure>;
   // Names in the directory, without "." and "..", in no particular order.
   { fs.list_directory(path) } -> std::same_as<result<std::vector<std::string>>>;
-  // Makes creations, renames and removals in the directory durable.
+  // Makes creations, renames and removals in the directory durable. After a failure every later call for it
+  // fails, too, whoever makes it, until a lock in it is taken anew: a second try may succeed although names
+  // are lost.
   { fs.sync_directory(path) } -> std::same_as<failure>;
   { fs.open_file(path, mode) } -> std::same_as<result<typename F::file>>;
   // Replaces `to` if it exists, atomically.
@@ -58,7 +62,8 @@ concept file_system =
   { fs.sync(file) } -> std::same_as<failure>;
 };
 
-// The real thing. Stateless: one instance may serve any number of logs and threads.
+// The real thing. One instance may serve any number of logs and threads; what shares a directory has to
+// share the instance, too.
 class posix_file_system {
  public:
   // A descriptor and the path it was opened by (for messages). Closes in the destructor.
@@ -97,6 +102,11 @@ class posix_file_system {
   [[nodiscard]] CONFMAN_DECL failure zero_fill(file& f, std::uint64_t offset, std::uint64_t bytes);
   [[nodiscard]] CONFMAN_DECL failure resize(file& f, std::uint64_t bytes);
   [[nodiscard]] CONFMAN_DECL failure sync(file& f);
+
+ private:
+  // Held while names are synced: nobody's sync may succeed beside one that fails.
+  std::mutex names_;
+  std::map<std::string, failure> lost_names_;  // by directory
 };
 
 static_assert(file_system<posix_file_system>);

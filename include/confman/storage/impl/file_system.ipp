@@ -83,6 +83,13 @@ inline failure write_all(int descriptor, const std::string& path, std::uint64_t 
   return {};
 }
 
+[[nodiscard]] inline failure sync_names(const std::string& path) {
+  const posix_file_system::file directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), path);
+  if (directory.descriptor() < 0) return disk_failure("open directory", path, errno);
+  if (::fsync(directory.descriptor()) != 0) return disk_failure("sync directory", path, errno);
+  return {};
+}
+
 }  // namespace detail
 
 CONFMAN_DECL posix_file_system::file::~file() {
@@ -118,10 +125,12 @@ CONFMAN_DECL result<std::vector<std::string>> posix_file_system::list_directory(
 }
 
 CONFMAN_DECL failure posix_file_system::sync_directory(const std::string& path) {
-  const file directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), path);
-  if (directory.descriptor() < 0) return detail::disk_failure("open directory", path, errno);
-  if (::fsync(directory.descriptor()) != 0) return detail::disk_failure("sync directory", path, errno);
-  return {};
+  const std::lock_guard lock(names_);
+  const auto lost = lost_names_.find(path);
+  if (lost != lost_names_.end()) return lost->second;
+  failure f = detail::sync_names(path);
+  if (f) lost_names_.emplace(path, f);
+  return f;
 }
 
 CONFMAN_DECL result<posix_file_system::file> posix_file_system::open_file(const std::string& path,
@@ -148,7 +157,11 @@ CONFMAN_DECL failure posix_file_system::remove(const std::string& path) {
 CONFMAN_DECL result<posix_file_system::file> posix_file_system::lock(const std::string& path) {
   result<file> opened = open_file(path, open_mode::create);
   if (!opened) return opened;
-  if (::flock(opened->descriptor(), LOCK_EX | LOCK_NB) == 0) return opened;
+  if (::flock(opened->descriptor(), LOCK_EX | LOCK_NB) == 0) {
+    const std::lock_guard lock(names_);
+    lost_names_.erase(detail::parent_directory(path));  // whoever begins anew looks at what is there
+    return opened;
+  }
   if (errno == EWOULDBLOCK)
     return failure(errc::directory_in_use,
                    path +
