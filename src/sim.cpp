@@ -8,6 +8,7 @@
 #include "confman/sim/event.hpp"
 #include "confman/sim/fault_atlas.hpp"
 #include "confman/sim/history.hpp"
+#include "confman/sim/log_account.hpp"
 #include "confman/sim/memory_check.hpp"
 #include "confman/sim/network.hpp"
 #include "confman/sim/node.hpp"

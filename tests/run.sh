@@ -106,6 +106,7 @@ stage_install() {
     build_consumer "$consumer"
     "$build/consumer/$consumer/judge"
   done
+  "$build/consumer/find_package/world"
 }
 
 stage_pkg_config() {

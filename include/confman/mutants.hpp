@@ -51,9 +51,13 @@
   M(stale_append_ok, "3 7 A 0", "an acknowledgement of an earlier term counts")                              \
   M(append_unmatched, "0 5 8 A", "an append is taken whatever stands before it")                             \
   M(conflict_kept, "5 7 8 3 0", "entries that conflict with an append are kept")                             \
-  M(match_goes_back, "9", "a late acknowledgement takes back a later one")                                \
+  M(match_goes_back, "9", "a late acknowledgement takes back a later one")                                   \
   M(window_unbounded, "22", "appends are sent however many are on their way")                                \
   M(tail_unbounded, "22", "proposals are taken however many wait to be committed")                           \
+  M(tail_bytes_unbounded, "22", "proposals are taken however many bytes wait to be committed")               \
+  M(window_bytes_unbounded, "22", "appends are sent however many bytes are on their way")                    \
+  M(append_unbounded, "22", "one append carries all that there is")                                          \
+  M(cache_unbounded, "22", "entries that are applied and durable stay in memory")                            \
   M(truncate_agreeing, "0 7 8 3", "an append removes what follows it, conflict or not")                      \
   M(truncation_unclamped, "3 A", "a write in flight makes entries stable that were truncated since")         \
   M(hint_overshoots, "21", "after a rejection the leader tries the end of its log")                          \
@@ -78,6 +82,7 @@
   M(reset_unclamped, "3 A", "a log that a snapshot replaced still counts as stable")                         \
   M(snapshot_uncommitted_members, "13", "a snapshot holds a configuration that is not committed")            \
   M(release_all, "3 10 A", "a snapshot releases more of the log than it holds")                              \
+  M(release_unasked, "22", "what a snapshot holds stays in the log")                                         \
   M(snapshot_not_resent, "21", "a lost snapshot is not offered again")                                       \
   /* reads */                                                                                                \
   M(read_without_round, "14", "a leader answers a read without asking anybody")                              \
@@ -105,6 +110,9 @@
   M(truncation_not_replayed, "3 0", "recovery ignores truncations")                                          \
   M(snapshot_not_synced, "3 0", "a snapshot gets its name before its bytes are durable")                     \
   M(snapshot_name_not_synced, "3 0", "a snapshot's name is not made durable")                                \
+  M(release_never, "22", "the log frees no segment")                                                         \
+  M(older_snapshots_kept, "22", "a new snapshot doesn't remove older ones")                                  \
+  M(directory_sync_ignored, "3 0", "a snapshot goes on after a failed sync of the directory")                \
   M(received_not_synced, "3 0", "a received snapshot gets its name before its bytes are durable")            \
   /* map */                                                                                                  \
   M(compare_ignored, "11", "compare-exchange does not compare")                                              \

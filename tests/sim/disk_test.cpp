@@ -66,6 +66,36 @@ TEST_CASE("the simulated disk may keep everything that was not synced") {
   CHECK(a.content("d/file") == "content");
 }
 
+TEST_CASE("names that a failed sync lost end with the process, and no later sync says otherwise") {
+  a_disk a;
+  REQUIRE(a.d.lock("d/LOCK"));
+  a.store("d/old", "old");
+  disk::file f = a.open("d/new");
+  REQUIRE_FALSE(a.write(f, 0, "new"));
+  REQUIRE_FALSE(a.d.sync(f));
+  REQUIRE_FALSE(a.d.rename("d/old", "d/moved"));
+  a.d.fail_calls(disk::call::sync, 1);
+  CHECK(a.d.sync_directory("d"));
+  CHECK(a.d.counted().failed_name_syncs == 1);
+  CHECK(a.content("d/new") == "new");
+  CHECK(a.d.sync_directory("d"));  // whoever else asks
+  REQUIRE_FALSE(a.d.make_directory("e"));
+  CHECK_FALSE(a.d.sync_directory("e"));
+  SUBCASE("the process is killed") {
+    a.d.power_off(survival::cached);
+  }
+  SUBCASE("power is lost, and all that may survive does") {
+    a.d.power_off(survival::all);
+  }
+  CHECK(a.content("d/new") == "no file");
+  CHECK(a.content("d/moved") == "no file");
+  CHECK(a.content("d/old") == "old");
+  REQUIRE(a.d.lock("d/LOCK"));
+  a.store("d/new", "again");
+  a.d.power_off(survival::none);
+  CHECK(a.content("d/new") == "again");
+}
+
 TEST_CASE("the end of a process loses nothing on the simulated disk, and makes nothing durable") {
   a_disk a;
   a.store("d/file", "old content");

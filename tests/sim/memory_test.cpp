@@ -4,6 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "confman/sim/violation.hpp"
 #include "lib/core_harness.hpp"
@@ -92,6 +94,13 @@ TEST_CASE("queues, files and entries without a snapshot are counted against thei
     ++c.kept.files;
     CHECK(c.refuses(core));
   }
+  SUBCASE("segments") {
+    c.memory.restart({}, 2);
+    c.kept.segments = 6;
+    CHECK_FALSE(c.refuses(core));
+    ++c.kept.segments;
+    CHECK(c.refuses(core));
+  }
   SUBCASE("entries without a snapshot") {
     checked::apply(core, 5);
     CHECK_FALSE(c.refuses(core));
@@ -108,6 +117,147 @@ TEST_CASE("queues, files and entries without a snapshot are counted against thei
     CHECK_FALSE(c.refuses(core));
     checked::apply(core, 21);
     CHECK(c.refuses(core));
+  }
+}
+
+TEST_CASE("what a snapshot holds is released but for the tail") {
+  checked c;
+  c.plan.tail_entries = 3;
+  raft_core core = checked::leader();
+  checked::apply(core, 20);
+  // Somebody else's log: a leader may keep more.
+  const auto follower = [&core](std::uint64_t snapshot) {
+    confman::raft_options o = core.options();
+    confman::configuration two = core.members();
+    two.incoming.push_back({node_id{2}, {}});
+    confman::recovered_log found;
+    found.incarnation = o.incarnation;
+    found.cluster = o.cluster;
+    found.boot = 2;
+    found.state = {core.term(), node_id{1}, core.commit()};
+    for (confman::log_index i{1}; i <= core.log().last_index(); ++i)
+      found.entries.push_back(core.log().at(i));
+    raft_core other(o, two, std::move(found));
+    (void)other.take_ready(true);
+    other.applied(confman::log_index{20});
+    confman::snapshot_meta meta = other.describe_snapshot();
+    const confman::log_place at = *other.log().place_at(confman::log_index{snapshot});
+    meta.at = at.at;
+    meta.hash = at.hash;
+    return std::pair(std::move(other), meta);
+  };
+  auto [other, meta] = follower(10);
+  c.memory.restart({}, 1, confman::log_index{1}, confman::log_index{20});
+  CHECK_FALSE(c.refuses(other));
+  other.compacted(meta, confman::log_index{8});
+  CHECK_FALSE(c.refuses(other));  // by the second write from now on
+  confman::write_batch write;
+  SUBCASE("it is") {
+    write.release_before = confman::log_index{8};
+    c.memory.on_append(write);
+    c.memory.on_synced();
+    c.memory.on_synced();
+    CHECK_FALSE(c.refuses(other));
+  }
+  SUBCASE("less is") {
+    write.release_before = confman::log_index{7};
+    c.memory.on_append(write);
+    c.memory.on_synced();
+    CHECK_FALSE(c.refuses(other));
+    c.memory.on_synced();
+    CHECK(c.refuses(other));
+  }
+}
+
+TEST_CASE("an append is measured against its limits, but for a single entry") {
+  checked c;
+  confman::raft_options limits;
+  limits.max_append_entries = 2;
+  limits.max_append_bytes = 1000;
+  c.memory.restart(limits);
+  const auto refuses = [&c](std::vector<std::size_t> sizes) {
+    confman::append_request append;
+    for (const std::size_t bytes : sizes) {
+      append.entries.emplace_back();
+      append.entries.back().payload = confman::shared_bytes::copy(std::string(bytes, 'x'));
+    }
+    confman::message m;
+    m.body = std::move(append);
+    try {
+      c.memory.on_send(m);
+    } catch (const violation& v) {
+      CHECK(v.which() == invariant::bounded_memory);
+      return true;
+    }
+    return false;
+  };
+  CHECK_FALSE(refuses({}));
+  CHECK_FALSE(refuses({2000}));
+  CHECK_FALSE(refuses({10, 10}));
+  CHECK(refuses({10, 10, 10}));
+  CHECK(refuses({10, 1000}));
+}
+
+TEST_CASE("an account of a log tells how many segments it may have") {
+  using confman::log_index;
+  log_account account;
+  const std::size_t bytes = 1000;
+  log_index next{1};
+  const auto append = [&](std::uint64_t truncate_from = 0) {
+    confman::write_batch batch;
+    if (truncate_from != 0) batch.truncate_from = next = log_index{truncate_from};
+    batch.entries.emplace_back();
+    batch.entries.back().index = next;
+    batch.entries.back().payload = confman::shared_bytes::copy(std::string(bytes, 'x'));
+    next = next + 1;
+    account.on_append(batch);
+    account.on_synced();
+  };
+  const auto release = [&](std::uint64_t before) {
+    confman::write_batch batch;
+    batch.release_before = log_index{before};
+    account.on_append(batch);
+    CHECK(account.released() < log_index{before});
+    account.on_synced();
+    CHECK(account.released() == log_index{before});
+  };
+  account.restart(1, next, log_index{}, 4096);
+  const std::size_t least = account.most_segments();
+  CHECK(least == 5);
+  for (int i = 0; i < 100; ++i) append();
+  const std::size_t full = account.most_segments();
+  CHECK(full > 100 * bytes / 4096);
+  CHECK(full < 3 * 100 * bytes / 4096 + least);
+
+  SUBCASE("what is released is gone") {
+    release(100);
+    CHECK(account.most_segments() < least + 3);
+  }
+  SUBCASE("what stands before a truncation stays until the log has gone on behind it") {
+    append(90);
+    next = log_index{91};
+    for (int i = 0; i < 3; ++i) append();
+    release(93);
+    CHECK(account.most_segments() > 5 + 10 * bytes / 4096);
+    for (int i = 0; i < 20; ++i) append();
+    release(113);
+    CHECK(account.most_segments() < least + 3);
+  }
+  SUBCASE("a reset leaves nothing") {
+    confman::write_batch batch;
+    batch.reset = confman::log_reset{{confman::term_t{1}, log_index{500}}, {}};
+    account.on_append(batch);
+    CHECK(account.most_segments() >= full);
+    account.on_synced();
+    CHECK(account.most_segments() < least + 1);
+    CHECK(account.released() == log_index{501});
+  }
+  SUBCASE("what another process has found stays until it is released behind it") {
+    account.restart(30, log_index{50}, log_index{100}, 4096);
+    CHECK(account.most_segments() == 34);
+    for (int i = 0; i < 20; ++i) append();
+    release(110);
+    CHECK(account.most_segments() < least + 12);
   }
 }
 

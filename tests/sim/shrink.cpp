@@ -34,6 +34,7 @@ struct report_page {
   int broken = verdict::lost;
   std::size_t decisions = 0;
   char what[4000] = {};
+  confman::sim::statistics counts;
   decision list[most];
 };
 static_assert(std::is_trivially_copyable_v<decision>);
@@ -43,6 +44,7 @@ const world* running = nullptr;
 
 [[noreturn]] void tell(int broken, const char* what) {
   if (running) {
+    page->counts = running->counts();
     page->decisions = std::min(running->decisions().size(), report_page::most);
     std::copy_n(running->decisions().data(), page->decisions, page->list);
   }
@@ -116,6 +118,7 @@ class shrinker {
   verdict try_out(Make&& make) {
     page->broken = verdict::lost;
     page->decisions = 0;
+    page->counts = {};
     std::memset(page->what, 0, sizeof(page->what));
     ++out_.runs;
     std::fflush(stdout);
@@ -126,7 +129,8 @@ class shrinker {
       std::exit(2);
     }
     waitpid(child, nullptr, 0);
-    return {page->broken, page->what, std::vector<decision>(page->list, page->list + page->decisions)};
+    return {page->broken, page->what, std::vector<decision>(page->list, page->list + page->decisions),
+            page->counts};
   }
 
   [[nodiscard]] bool late() const { return now_seconds() > end_ || out_.runs >= how_.runs; }
@@ -204,11 +208,21 @@ class shrinker {
   outcome out_;
 };
 
+// What a script must reach to be kept: the trouble that came before the failure, and elections.
+std::string reaches(const confman::sim::statistics& counts) {
+  using confman::sim::counted;
+  std::string lines;
+  const auto end = static_cast<std::size_t>(counted::truncations);
+  for (auto i = static_cast<std::size_t>(counted::crashes); i <= end; ++i)
+    if (counts.value(i) != 0) lines += std::string("# reaches ") + confman::sim::statistics::name(i) + '\n';
+  return lines;
+}
+
 std::string heading(std::uint64_t seed, const outcome& found, const std::string& path) {
   std::string what = found.last.what;
   std::replace(what.begin(), what.end(), '\n', ' ');
   return "# From seed " + std::to_string(seed) + ". It broke:\n# " + what +
-         "\n# Run it: ./tests/sim.sh --script " + path + " --trace\n";
+         "\n# Run it: ./tests/sim.sh --script " + path + " --trace\n" + reaches(found.last.counts);
 }
 
 }  // namespace
@@ -244,7 +258,7 @@ bool shrink_seed(std::uint64_t seed) {
   }
   std::printf("replay: ./tests/sim.sh --script %s --trace\n", path.c_str());
   std::printf(
-      "keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt, and say in it what it reaches\n",
+      "keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt, and leave in it what it is about\n",
       path.c_str());
   return false;
 }

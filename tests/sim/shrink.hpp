@@ -19,6 +19,7 @@ struct verdict {
   int broken = passed;                 // else the number of the invariant
   std::string what;
   std::vector<confman::sim::decision> decisions;  // carried out until then
+  confman::sim::statistics counts;                // until then
 };
 
 // What is done with a world; throws confman::sim::violation.

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -75,9 +76,14 @@ class disk {
     std::uint64_t sectors_lost = 0;  // of files whose writes were not synced
     std::uint64_t sectors_torn = 0;
     std::uint64_t names_lost = 0;
-    std::uint64_t errors = 0;    // calls failed on purpose, those below included
-    std::uint64_t lasting = 0;   // ... by fail_calls()
-    std::uint64_t no_space = 0;  // ... by fill_up()
+    std::uint64_t errors = 0;  // calls failed on purpose, those below included
+    std::uint64_t failed_reads = 0;
+    std::uint64_t failed_writes = 0;
+    std::uint64_t failed_syncs = 0;       // of files
+    std::uint64_t failed_name_syncs = 0;  // of directories
+    std::uint64_t lasting = 0;            // ... by fail_calls()
+    std::uint64_t no_space = 0;           // ... by fill_up()
+    std::uint64_t misdirected = 0;
   };
 
   // `fuse` must outlive the disk.
@@ -111,7 +117,8 @@ class disk {
 
   // The call after `calls` more fails with errc::storage_failed, as a bad disk does, and the disk goes on. A
   // failed sync loses what it should have made durable: a later, successful sync doesn't bring it back, as on
-  // Linux.
+  // Linux. What is lost of a file is still read from it, even by the next process; names that are lost are
+  // gone when the process ends, as on a file system that has to be mounted anew then.
   void fail_after(std::uint64_t calls) noexcept {
     error_left_ = calls;
     error_armed_ = true;
@@ -186,6 +193,7 @@ class disk {
   struct name_change {
     std::string directory;
     std::vector<std::pair<std::string, std::uint32_t>> names;
+    bool doomed = false;  // a sync of the directory has failed: it never gets to the platter
   };
 
   [[nodiscard]] static failure no_power(const char* operation, const std::string& path);
@@ -203,6 +211,7 @@ class disk {
   void touch(inode& n, std::uint64_t offset, std::uint64_t bytes);
   static void clean(inode& n, bool keep_doomed);
   void close_all() noexcept;
+  void lose_doomed_names();
   void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
   void turn_bit(inode& n, std::uint64_t at, dice& own);
   void misdirect(inode& n, dice& own);
@@ -214,6 +223,7 @@ class disk {
   std::map<std::string, std::uint32_t> names_;
   std::map<std::string, std::uint32_t> durable_names_;
   std::vector<name_change> changes_;
+  std::set<std::string> lost_names_;  // directories whose last sync has failed
   std::map<std::string, bool> directories_;
   std::uint32_t powered_ = 1;
   bool lost_power_ = false;  // in the last power_off()

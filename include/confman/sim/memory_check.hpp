@@ -6,6 +6,7 @@
 #include <deque>
 
 #include "confman/core/raft_core.hpp"
+#include "confman/sim/log_account.hpp"
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/trace.hpp"
 
@@ -31,12 +32,27 @@ class memory_check {
   memory_check(node_id id, const scenario& settings, trace& log)
       : id_(id), settings_(settings), trace_(log) {}
 
-  // A new process with these limits, to begin with.
-  void restart(const raft_options& limits) noexcept {
+  // A new process with these limits, to begin with, and what it has found on its disk.
+  void restart(const raft_options& limits, std::size_t segments = 0, log_index first = log_index{1},
+               log_index last = log_index{}) {
     limits_ = limits;
     leads_ = term_t{};
     settled_ = log_index{};
+    account_.restart(segments, first, last, settings_.segment_bytes);
+    snapshot_ = log_index{};
+    syncs_ = 0;
+    fresh_ = true;
+    led_ = false;
   }
+  // Before the log gets a batch, and after its sync.
+  void on_append(const write_batch& batch) { account_.on_append(batch); }
+  void on_synced() {
+    account_.on_synced();
+    ++syncs_;
+    led_ = false;
+  }
+  // An append holds no more than one may.
+  CONFMAN_DECL void on_send(const message& m) const;
   CONFMAN_DECL void on_step(const raft_core& core, const queues& kept);
 
   // Operations of each kind that a node may keep waiting.
@@ -54,6 +70,7 @@ class memory_check {
   void check_tail(const raft_core& core);
   void check_windows(const raft_core& core) const;
   void check_disk(const raft_core& core, const queues& kept);
+  void check_released(const raft_core& core);
   void at_most(std::uint64_t seen, std::uint64_t limit, const char* what) const;
 
   node_id id_;
@@ -61,6 +78,12 @@ class memory_check {
   trace& trace_;
   raft_options limits_;
   log_index settled_;  // applied when a snapshot was last being taken
+  log_account account_;
+  bool fresh_ = true;             // nothing was seen of this process yet
+  bool led_ = false;              // since the last sync: it may have transfers that aren\'t ended yet
+  log_index snapshot_;            // the newest one
+  bool snapshot_counts_ = false;  // it was taken by this process while it sent none to others
+  std::uint64_t syncs_ = 0;       // since then
   // A leader's uncommitted entries.
   term_t leads_;
   log_index commit_;

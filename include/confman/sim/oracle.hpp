@@ -164,6 +164,7 @@ class oracle {
   void check_members(node_id node, node_account& account, const raft_core& core);
   void check_memory(node_id node, const raft_core& core);
   void check_stable(node_id node, const raft_core& core);
+  void count_kinds(const configuration& before, const configuration& after);
   [[nodiscard]] static bool majorities_meet(const configuration& a, const configuration& b);
   [[nodiscard]] std::optional<chain_hash> hash_at(const raft_core& core, log_index i) const;
   [[nodiscard]] static bool matches(const node_account& account, const recovered_log& found);

@@ -56,6 +56,8 @@ class world {
 
   // For whoever reports a failure.
   [[nodiscard]] const trace& log() const noexcept { return shared_.log; }
+  // What has happened so far; what its disks count is added at the end.
+  [[nodiscard]] const statistics& counts() const noexcept { return shared_.counts; }
   [[nodiscard]] const scenario& plan() const noexcept { return shared_.plan; }
   // What was decided so far and has had an effect, in order.
   [[nodiscard]] const std::vector<decision>& decisions() const noexcept { return decisions_; }

@@ -141,7 +141,7 @@ class log {
     std::size_t keep = 0;
     for (std::size_t i = 1; i < segments_.size(); ++i)
       if (segments_[i].base.index < index && segments_[i].can_be_first) keep = i;
-    if (keep == 0) return {};
+    if (keep == 0 || CONFMAN_MUTANT(release_never)) return {};
     if (failure f = release(keep)) return fail(std::move(f));
     const log_format::anchor start = segments_.front().base;
     hashes_.erase(hashes_.begin(), hashes_.begin() + static_cast<std::ptrdiff_t>(start.index - start_.index));

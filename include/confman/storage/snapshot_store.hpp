@@ -120,7 +120,9 @@ class snapshot_store {
   // snapshot must not find one more of them each time. Errors: sync_failed.
   [[nodiscard]] failure remove_older(version made) {
     const std::size_t before = kept_.size() + damaged_.size();
-    const std::size_t excess = kept_.size() > options_.keep ? kept_.size() - options_.keep : 0;
+    const std::size_t excess = kept_.size() > options_.keep && !CONFMAN_MUTANT(older_snapshots_kept)
+                                   ? kept_.size() - options_.keep
+                                   : 0;
     std::size_t seen = 0;
     std::erase_if(kept_, [&](const snapshot_info& k) {
       return ++seen <= excess && k.meta.at != made && !fs_->remove(k.path);
@@ -203,7 +205,7 @@ class snapshot_store {
   [[nodiscard]] failure sync_directory() {
     if (unsynced_) return unsynced_;
     const failure f = fs_->sync_directory(directory_);
-    if (f)
+    if (f && !CONFMAN_MUTANT(directory_sync_ignored))
       unsynced_ = {errc::sync_failed,
                    f.what + ". The names of new files in " + directory_ +
                        ", the log's too, may not be durable, and a later sync can't tell: this node has to "

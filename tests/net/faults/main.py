@@ -98,7 +98,8 @@ def main():
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(4), "little")
     net = network.make(arguments.nodes, arguments.not_isolated)
-    reasons = {"cuts": net.cannot_cut, "disks": arguments.not_isolated or disks.cannot_mount()}
+    reasons = {"cuts": net.cannot_cut, "disks": arguments.not_isolated or disks.cannot_mount(),
+               "compiler": None if shutil.which("g++") else "there is no g++"}
     where = "loopback" if isinstance(net, network.Loopback) else "network namespaces"
     print(f"seed {arguments.seed}, {arguments.nodes} nodes, {where}", flush=True)
     top = tempfile.mkdtemp(prefix="confman-faults-", dir=place())

@@ -342,7 +342,7 @@ def wait_refusals(cluster, seconds=10):
     return refusing
 
 
-@scenario(rounds=1, needs=["disks"])
+@scenario(rounds=1, needs=["disks", "compiler"])
 def no_sync(room):
     """Proof that the loss of power is one: nodes whose syncs do nothing lose power all at once. A majority
     must say what its disks have lost, or the judge must miss in the others what was acknowledged."""

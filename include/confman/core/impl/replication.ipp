@@ -9,7 +9,7 @@ CONFMAN_DECL raft_core::proposed raft_core::propose(shared_bytes command) {
   if (transferring_to() && !CONFMAN_MUTANT(propose_in_transfer)) return {errc::busy, {}};
   const std::size_t waiting = static_cast<std::size_t>(log_.last_index() - state_.commit);
   if ((waiting >= options_.max_uncommitted_entries && !CONFMAN_MUTANT(tail_unbounded)) ||
-      uncommitted_bytes_ >= options_.max_uncommitted_bytes)
+      (uncommitted_bytes_ >= options_.max_uncommitted_bytes && !CONFMAN_MUTANT(tail_bytes_unbounded)))
     return {errc::busy, {}};
   append(entry_type::command, std::move(command));
   check_invariants();
@@ -184,6 +184,7 @@ CONFMAN_DECL void raft_core::advance_commit(leader_role& self) {
 
 CONFMAN_DECL bool raft_core::window_open(const progress& peer) const noexcept {
   if (CONFMAN_MUTANT(window_unbounded)) return true;
+  if (CONFMAN_MUTANT(window_bytes_unbounded)) return peer.window.count() < options_.max_window_appends;
   return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
 }
 
@@ -229,7 +230,8 @@ CONFMAN_DECL std::vector<entry> raft_core::entries_for(const progress& peer) con
   std::size_t bytes = 0;
   for (log_index i = peer.next; i <= log_.last_index() && entries.size() < options_.max_append_entries; ++i) {
     const entry& e = log_.at(i);
-    if (!entries.empty() && bytes + cost(e) > options_.max_append_bytes) break;
+    if (!entries.empty() && bytes + cost(e) > options_.max_append_bytes && !CONFMAN_MUTANT(append_unbounded))
+      break;
     bytes += cost(e);
     entries.push_back(e);
   }

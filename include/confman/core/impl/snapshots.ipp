@@ -107,7 +107,7 @@ CONFMAN_DECL void raft_core::compacted(const snapshot_meta& meta, log_index keep
     stored_base_ = log_.place_at(last_gone);
     if (last_gone == meta.at.index) stored_base_ = log_place{meta.at, meta.hash};
     stored_first_ = keep_from;
-    writes_.release(keep_from);
+    if (!CONFMAN_MUTANT(release_unasked)) writes_.release(keep_from);
   }
   trim();
   check_invariants();
@@ -121,7 +121,8 @@ CONFMAN_DECL void raft_core::trim(std::size_t just_droppable) {
   const log_index droppable = std::min(applied_, writes_.stable());
   const log_index limit = std::min(droppable, log_.base().index + (max_trimmed_entries + just_droppable));
   log_.compact_to(std::min(stored_first_ - 1, limit));
-  while (log_.bytes() > options_.max_cached_bytes && log_.base().index < limit) {
+  while (log_.bytes() > options_.max_cached_bytes && !CONFMAN_MUTANT(cache_unbounded) &&
+         log_.base().index < limit) {
     CONFMAN_MARK(cache_trimmed);
     log_.compact_to(log_.base().index + 1);
   }

@@ -127,7 +127,9 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
 // command (ten seconds), or than makes it forget a clock that went back (an hour).
 CONFMAN_DECL void world::jump_wall_clock(const node& n, std::uint64_t seed, std::int64_t sign) {
   dice own(seed);
-  if (own.coin()) shared_.clients.jump(n.id(), sign * static_cast<std::int64_t>(own.skewed(1, 10'000'000)));
+  if (!own.coin()) return;
+  shared_.counts.add(counted::wall_clock_jumps);
+  shared_.clients.jump(n.id(), sign * static_cast<std::int64_t>(own.skewed(1, 10'000'000)));
 }
 
 // Faults of nodes that are down.
@@ -336,6 +338,7 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
   applications_.crashed(n);
   n.crash(what.survive, what.seed);
   armed_[id].reset();
+  if (was_up && what.survive == survival::cached) shared_.counts.add(counted::kills);
   fell_[id] = was_up;
   shared_.time.schedule(troubled_ ? what.down : 1000,
                         {event_kind::restart, static_cast<std::uint8_t>(id), 0, 0});

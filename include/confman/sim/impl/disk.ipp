@@ -30,6 +30,8 @@ failure disk::effect(const char* operation, const std::string& path, Effect&& pe
   }
   const bool bad = once || lasting;
   if (bad) ++counted_.errors;
+  if (bad && kind == call::read) ++counted_.failed_reads;
+  if (bad && kind == call::write) ++counted_.failed_writes;
   if (failure f = perform(bad)) return f;
   if (bad) return refused(operation, path, "simulated input/output error");
   if (spark == effect_fuse::spark::after) return no_power(operation, path);
@@ -98,18 +100,28 @@ CONFMAN_DECL void disk::change_names(const std::string& directory,
 }
 
 CONFMAN_DECL failure disk::sync_directory(const std::string& path) {
-  return effect("sync directory", path, [&](bool bad) -> failure {
-    if (bad) return {};
-    std::vector<name_change> kept;
-    for (name_change& change : changes_) {
-      if (change.directory == path)
-        apply(change, durable_names_);
-      else
-        kept.push_back(std::move(change));
-    }
-    changes_ = std::move(kept);
-    return {};
-  });
+  return effect(
+      "sync directory", path,
+      [&](bool bad) -> failure {
+        if (bad) {
+          for (name_change& change : changes_) change.doomed = change.doomed || change.directory == path;
+          lost_names_.insert(path);
+          ++counted_.failed_name_syncs;
+          return {};
+        }
+        if (lost_names_.count(path) != 0)
+          return refused("sync directory", path, "an earlier sync has failed");
+        std::vector<name_change> kept;
+        for (name_change& change : changes_) {
+          if (change.directory == path)
+            apply(change, durable_names_);
+          else
+            kept.push_back(std::move(change));
+        }
+        changes_ = std::move(kept);
+        return {};
+      },
+      call::sync);
 }
 
 CONFMAN_DECL result<disk::file> disk::open_file(const std::string& path, open_mode mode) {
@@ -157,6 +169,7 @@ CONFMAN_DECL result<disk::file> disk::lock(const std::string& path) {
   if (!opened) return opened;
   if (inodes_[opened->inode_].locked) return failure(errc::directory_in_use, path + " is locked");
   inodes_[opened->inode_].locked = true;
+  lost_names_.erase(parent(path));
   opened->locked_ = true;
   return opened;
 }
@@ -304,6 +317,7 @@ CONFMAN_DECL failure disk::sync(file& f) {
         inode& n = inodes_[f.inode_];
         ++counted_.syncs;
         if (bad) {
+          ++counted_.failed_syncs;
           for (dirty_sector& d : n.dirty) d.doomed = true;
           return {};
         }
@@ -346,21 +360,28 @@ CONFMAN_DECL void disk::settle(inode& n, survival mode, std::uint64_t keep_per_m
 
 CONFMAN_DECL void disk::close_all() noexcept {
   for (inode& n : inodes_) n.locked = false;
+  lost_names_.clear();
   ++powered_;
   error_armed_ = false;
+}
+
+CONFMAN_DECL void disk::lose_doomed_names() {
+  if (std::erase_if(changes_, [](const name_change& change) { return change.doomed; }) == 0) return;
+  names_ = durable_names_;
+  for (const name_change& change : changes_) apply(change, names_);
 }
 
 CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
   close_all();
   lost_power_ = mode != survival::cached;
-  if (!lost_power_) return;
+  if (!lost_power_) return lose_doomed_names();
   dice own(seed);
   const std::uint64_t lost = counted_.sectors_lost + counted_.sectors_torn + counted_.names_lost;
   const std::uint64_t keep = own.pick<std::uint64_t>(100, 500, 900);
   for (inode& n : inodes_)
     if (!n.bytes.empty() || n.size != n.durable_size) settle(n, mode, keep, own);
   for (const name_change& change : changes_) {
-    if (mode == survival::all || (mode == survival::some && own.chance(keep)))
+    if (!change.doomed && (mode == survival::all || (mode == survival::some && own.chance(keep))))
       apply(change, durable_names_);
     else
       ++counted_.names_lost;
@@ -391,6 +412,7 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
   inode& n = inodes_[hurt_inode_];
   if (own.chance(300)) {
     misdirect(n, own);
+    counted_.misdirected += rotten() ? 1 : 0;
     return rotten();
   }
   turn_bit(n, own.below(n.settled), own);

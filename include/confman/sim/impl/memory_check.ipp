@@ -14,6 +14,15 @@ CONFMAN_DECL void memory_check::at_most(std::uint64_t seen, std::uint64_t limit,
                                              std::to_string(limit));
 }
 
+CONFMAN_DECL void memory_check::on_send(const message& m) const {
+  const auto* const append = std::get_if<append_request>(&m.body);
+  if (append == nullptr || append->entries.size() < 2) return;
+  std::size_t bytes = 0;
+  for (const entry& e : append->entries) bytes += cost(e);
+  at_most(append->entries.size(), limits_.max_append_entries, "entries in one append");
+  at_most(bytes, limits_.max_append_bytes, "bytes of entries in one append");
+}
+
 CONFMAN_DECL void memory_check::on_step(const raft_core& core, const queues& kept) {
   at_most(kept.writes, max_waiting, "writes that wait");
   at_most(kept.reads, max_waiting, "reads that wait");
@@ -75,6 +84,8 @@ CONFMAN_DECL void memory_check::check_windows(const raft_core& core) const {
 
 CONFMAN_DECL void memory_check::check_disk(const raft_core& core, const queues& kept) {
   at_most(kept.files, kept.segments + settings_.recycled_segments + other_files, "files");
+  at_most(kept.segments, account_.most_segments(), "segments of its log");
+  check_released(core);
   if (settings_.snapshot_entries == 0) return;
   if (kept.snapshotting) settled_ = core.applied();
   if (core.applied() <= settled_) return;
@@ -85,6 +96,22 @@ CONFMAN_DECL void memory_check::check_disk(const raft_core& core, const queues& 
   if (core.applied() > counted_from)
     at_most(core.applied() - counted_from, settings_.snapshot_entries,
             "applied entries since the last snapshot, and begins no other");
+}
+
+// What a durable snapshot holds is released but for the tail, by the write that follows: one may be on its
+// way already. A leader may keep more, for those that it sends an older snapshot.
+CONFMAN_DECL void memory_check::check_released(const raft_core& core) {
+  led_ = led_ || core.role() == role::leader;
+  const log_index newest = core.snapshot() ? core.snapshot()->at.index : log_index{};
+  if (newest != snapshot_ || fresh_) {
+    snapshot_ = newest;
+    snapshot_counts_ = !fresh_ && !led_;
+    fresh_ = false;
+    syncs_ = 0;
+  }
+  if (!snapshot_counts_ || syncs_ < 2) return;
+  at_most((newest + 1) - std::min(newest + 1, account_.released()), settings_.tail_entries,
+          "entries before its snapshot");
 }
 
 }  // namespace confman::sim

@@ -126,7 +126,7 @@ CONFMAN_DECL bool node::start() {
   snapshotting_ = false;
   snapshot_begun_ = log_index{};
   const group_options options = options_of_group(found);
-  memory_.restart(options.raft);
+  memory_.restart(options.raft, log_->segment_count(), log_->first_index(), log_->last_index());
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
   world_.judge.on_start(id_, core());
@@ -296,6 +296,7 @@ CONFMAN_DECL void node::send(message&& m) {
   const effect_fuse::spark spark = fuse_.burn();
   if (spark == effect_fuse::spark::before || failed_) return;
   world_.judge.on_send(id_, m, core());
+  memory_.on_send(m);
   if (std::holds_alternative<forward_request>(m.body)) world_.counts.add(counted::forwards);
   world_.net.send(std::move(m));
 }
@@ -443,6 +444,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
   switch (kind) {
     case event_kind::append: {
       world_.judge.on_append(id_, writing_);
+      memory_.on_append(writing_);
       appended_syncs_ = disk_.counted().syncs;
       if (const failure f = log_->append(writing_)) return disk_failed(f);
       world_.log.note(step::appended, id_, log_->last_index().value());
@@ -452,6 +454,7 @@ CONFMAN_DECL void node::disk_event(event_kind kind) {
     case event_kind::sync: {
       if (const failure f = log_->sync()) return disk_failed(f);
       world_.judge.on_synced(id_);
+      memory_.on_synced();
       note_tail();
       if (dice_.chance(15)) check_shadow();
       schedule(event_kind::persisted, dice_.below(50));

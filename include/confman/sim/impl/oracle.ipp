@@ -376,6 +376,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
   if (same(before) && detail::same_rest(before, core.members()))
     return check_binding(node, before, before_at, core);
   if (!same(before)) counts_.add(counted::voter_changes);
+  count_kinds(before, core.members());
   if (core.members().joint()) counts_.add(counted::joint_changes);
   if (before_at > core.commit())
     trace_.fail(invariant::configuration_safety, text(node) + " begins a change of members at " +
@@ -390,6 +391,27 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     trace_.fail(invariant::configuration_safety, text(node) + ": majorities of the configurations at " +
                                                      text(before_at) + " and " + text(core.members_at()) +
                                                      " need not meet");
+}
+
+// What kinds of changes begin, each once: leaving a joint configuration is none.
+CONFMAN_DECL void oracle::count_kinds(const configuration& before, const configuration& after) {
+  if (before.joint()) return;
+  const auto among = [](const std::vector<member>& list, node_id id) {
+    return std::any_of(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
+  };
+  for (const member& m : after.incoming) {
+    if (!before.contains(m.id)) counts_.add(counted::voters_added);
+    if (among(before.learners, m.id)) counts_.add(counted::promotions);
+  }
+  for (const member& m : after.learners)
+    if (!before.contains(m.id)) counts_.add(counted::learners_added);
+  for (const member& m : before.incoming) {
+    if (among(after.incoming, m.id)) continue;
+    const bool stays = among(after.learners, m.id) || among(after.learners_next, m.id);
+    counts_.add(stays ? counted::demotions : counted::voters_removed);
+  }
+  for (const member& m : before.learners)
+    if (!after.contains(m.id)) counts_.add(counted::learners_removed);
 }
 
 // Each pair of deciding sets, by trying all subsets of the voters of both.

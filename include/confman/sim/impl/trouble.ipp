@@ -146,7 +146,8 @@ CONFMAN_DECL void world::draw_partition(decision d) {
     }
   }
   d.length = dice_.skewed(1000, 8 * shared_.plan.election_timeout());
-  perform(d);
+  const bool cuts = std::any_of(d.links.begin(), d.links.end(), [](node_set to) { return to != 0; });
+  if (cuts) perform(d);
 }
 
 // What makes logs diverge: a leader that appends, reaches a few followers with some of it, and disappears.

@@ -59,6 +59,7 @@ CONFMAN_DECL world::~world() {
 CONFMAN_DECL outcome world::run() {
   const scenario& plan = shared_.plan;
   shared_.counts.add(counted::nodes, plan.nodes);
+  shared_.counts.add(counted::mixed_worlds, plan.mixed ? 1 : 0);
   for (const auto& n : nodes_) shared_.counts.add(counted::slow_nodes, n->slow() ? 1 : 0);
   for (unsigned i = 1; i <= plan.nodes; ++i) in_use_[i] = true;
   for (unsigned i = 0; i < plan.nodes; ++i)
@@ -84,6 +85,11 @@ CONFMAN_DECL outcome world::run() {
     shared_.counts.add(counted::sectors_torn, d.sectors_torn);
     shared_.counts.add(counted::names_lost, d.names_lost);
     shared_.counts.add(counted::disk_errors, d.errors);
+    shared_.counts.add(counted::failed_disk_reads, d.failed_reads);
+    shared_.counts.add(counted::failed_disk_writes, d.failed_writes);
+    shared_.counts.add(counted::failed_syncs, d.failed_syncs);
+    shared_.counts.add(counted::failed_name_syncs, d.failed_name_syncs);
+    shared_.counts.add(counted::misdirected_sectors, d.misdirected);
     shared_.counts.add(counted::lasting_errors, d.lasting);
     shared_.counts.add(counted::full_disks, d.no_space);
   }
