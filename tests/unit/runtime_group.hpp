@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "confman/runtime/group.hpp"
@@ -18,6 +19,16 @@
 #include "confman/storage/memory_storage.hpp"
 
 namespace confman::testing {
+
+[[nodiscard]] inline bool is_forward(const message& m) {
+  return std::holds_alternative<forward_request>(m.body);
+}
+[[nodiscard]] inline bool is_answer(const message& m) {
+  return std::holds_alternative<forward_response>(m.body);
+}
+[[nodiscard]] inline bool touches(const message& m, std::uint64_t id) {
+  return m.from == node_id(id) || m.to == node_id(id);
+}
 
 struct fake_transport {
   std::vector<message> sent;

@@ -12,12 +12,6 @@ using namespace confman::testing;
 
 namespace {
 
-bool is_forward(const message& m) {
-  return std::holds_alternative<forward_request>(m.body);
-}
-bool is_answer(const message& m) {
-  return std::holds_alternative<forward_response>(m.body);
-}
 // How many commands for this key are in a node's log.
 int commands_for(driven& d, std::string_view key) {
   int count = 0;

@@ -31,9 +31,6 @@ struct transfer final {
   explicit transfer(std::uint64_t to) : operation(action::transfer) { operation.target = node_id(to); }
   test_cluster_operation operation;
 };
-bool touches(const message& m, std::uint64_t id) {
-  return m.from == node_id(id) || m.to == node_id(id);
-}
 void asks(group_options& o, std::vector<std::uint64_t> contacts, bool as_learner = false) {
   for (const std::uint64_t id : contacts) o.join.contacts.push_back(node_id(id));
   o.join.request.address = "host:" + std::to_string(o.raft.self.value());

@@ -15,16 +15,6 @@ using namespace confman::testing;
 
 namespace {
 
-bool is_forward(const message& m) {
-  return std::holds_alternative<forward_request>(m.body);
-}
-bool is_answer(const message& m) {
-  return std::holds_alternative<forward_response>(m.body);
-}
-bool touches(const message& m, std::uint64_t id) {
-  return m.from == node_id(id) || m.to == node_id(id);
-}
-
 std::uint64_t open_session(driven_cluster& c, std::uint64_t node) {
   test_write open;
   command_view command;
