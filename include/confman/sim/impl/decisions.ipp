@@ -102,13 +102,14 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
     default:
       break;
   }
-  if (n.paused()) return false;
+  if (n.paused() || (d.kind == decision_kind::stop && n.leaving())) return false;
   if (d.kind == decision_kind::pause) {
     pause(n, d);
   } else if (d.kind == decision_kind::stop) {
     shared_.counts.add(counted::stops);
-    n.stop();
-    crash(n, {d.survive, d.length, d.seed});
+    stops_[d.node] = {d.survive, d.length, d.seed};
+    n.leave();
+    after(n);
   } else if (d.kind == decision_kind::frozen_clock) {
     shared_.counts.add(counted::frozen_clocks);
     jump_wall_clock(n, d.seed, -1);
