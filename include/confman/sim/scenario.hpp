@@ -107,6 +107,7 @@ struct scenario {
   unsigned sessions = 0;                // of 1,000 writes, how many belong to a session
   unsigned uploads = 0;                 // ... and how many are large values in pieces
   std::uint64_t session_ttl_ms = 1000;  // of log time, in which each call takes a millisecond
+  std::size_t max_sessions = 65'536;    // the map's limit, which is the same on all members
   unsigned cancellations = 20;          // of 1,000 times a client looks up
 
   // the watchers
@@ -195,6 +196,7 @@ void for_each_field(Scenario&& s, Visit&& visit) {
   visit("sessions", s.sessions);
   visit("uploads", s.uploads);
   visit("session_ttl_ms", s.session_ttl_ms);
+  visit("max_sessions", s.max_sessions);
   visit("cancellations", s.cancellations);
   visit("watchers", s.watchers);
   visit("watch_interval", s.watch_interval);

@@ -126,7 +126,8 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
   const std::uint64_t index = done.at.index.value();
   if (c.kind == call_kind::application) return replay_application(command, done);
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
-    if (c.kind == call_kind::open_session) sessions_.open(index, command.time_to_live_ms);
+    if (c.kind == call_kind::open_session)
+      counts_.add(counted::sessions_evicted, sessions_.open(index, command.time_to_live_ms));
     if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
     return;
   }

@@ -116,7 +116,8 @@ CONFMAN_DECL bool node::start() {
   }
   log_.emplace(std::move(*opened));
   if (std::exchange(tail_hurt_, false)) disk_.accept_damage();
-  map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes});
+  map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes},
+               settings_.max_sessions);
   std::optional<snapshot_file> newest;
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());

@@ -214,6 +214,7 @@ inline const char* impossible(const scenario& s) {
   if (s.tick == 0 || s.heartbeat_ticks == 0 || s.election_ticks < 2 || s.drift >= 1000)
     return "ticks, heartbeats and elections take time";
   if (s.clients == 0 || s.keys == 0 || s.burst == 0) return "there must be clients, and keys for them";
+  if (s.max_sessions == 0) return "a session must have its place";
   return nullptr;
 }
 
