@@ -30,6 +30,7 @@ enum class call_kind : std::uint8_t {
   put,
   erase,
   exchange,
+  compare_erase,
   open_session,
   piece,  // of a large value
   application,
