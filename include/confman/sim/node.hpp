@@ -219,6 +219,7 @@ class node final : private group_observer {
   void schedule(event_kind kind, micros delay);
   void note_tail();
   [[nodiscard]] bool damage_noticed(const failure& why) const;
+  void check_fetched(const fetch_job& done);
   void disk_failed(const failure& f);
   void check_shadow();
   [[nodiscard]] log_options options_of_log() const;

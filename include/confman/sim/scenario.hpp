@@ -32,7 +32,8 @@ struct fault {
   static constexpr set full_disk = 1 << 15;     // a disk has no room for a while
   static constexpr set frozen_clock = 1 << 16;  // a node's clock stands still, or jumps back
   static constexpr set rot_tail = 1 << 17;      // ... of the last that a crashed node has synced
-  static constexpr unsigned kinds = 18;
+  static constexpr set latent_rot = 1 << 18;    // the disk of a node that runs turns a bit of what it holds
+  static constexpr unsigned kinds = 19;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing

@@ -126,6 +126,7 @@ class world {
   void pause(node& n, const decision& d);
   [[nodiscard]] bool rot(node& n, std::uint64_t seed);
   [[nodiscard]] bool rot_tail(node& n, std::uint64_t seed);
+  [[nodiscard]] bool latent_rot(node& n, std::uint64_t seed);
   [[nodiscard]] bool wipe(node& n);
   [[nodiscard]] bool change(const decision& d, node& at);
   void submit(change_call& call, const decision& d, node& at);

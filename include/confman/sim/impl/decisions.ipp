@@ -92,6 +92,8 @@ CONFMAN_DECL void world::strike_disk(const decision& d, node& n) {
 CONFMAN_DECL bool world::strike(const decision& d, node& n) {
   if (!n.up()) return false;
   switch (d.kind) {
+    case decision_kind::latent_rot:
+      return latent_rot(n, d.seed);
     case decision_kind::crash:
       shared_.counts.add(counted::crashes);
       crash(n, {d.survive, d.length, d.seed});
@@ -206,6 +208,14 @@ CONFMAN_DECL bool world::rot(node& n, std::uint64_t seed) {
   if (!n.platter().rot(seed)) return false;
   shared_.log.note(step::rot, n.id());
   shared_.counts.add(counted::rotten_disks);
+  return true;
+}
+
+// The process goes on and knows nothing of it.
+CONFMAN_DECL bool world::latent_rot(node& n, std::uint64_t seed) {
+  if (!atlas_.may_rot(n) || !n.platter().rot_in_use(seed)) return false;
+  shared_.log.note(step::rot, n.id());
+  shared_.counts.add(counted::latent_rots);
   return true;
 }
 
@@ -345,6 +355,8 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
 
 CONFMAN_DECL void world::restart(node& n) {
   if (n.up() || !in_use_[n.id().value()]) return;
+  // What was damaged while it ran, and is found only now that all are healed, is restored as in heal().
+  if (!troubled_ && !shared_.plan.ruin) n.platter().restore();
   if (n.start()) {
     shared_.net.haunt(n.id());  // answers to the process before it
     return applications_.started(n);

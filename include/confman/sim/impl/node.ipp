@@ -344,6 +344,7 @@ CONFMAN_DECL void node::do_fetch() {
   for (fetch_job& f : fetches_) {
     if (f.outcome) continue;
     f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
+    if (!fuse_.blown()) check_fetched(f);
     break;
   }
   schedule(event_kind::fetched, dice_.below(50));
@@ -384,7 +385,9 @@ CONFMAN_DECL void node::do_job() {
       if (dice_.chance(30)) check_shadow();
     }
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
+    const std::uint64_t before = disk_.counted().damaged_reads;
     read->outcome.emplace(worker_->read(read->what));
+    if (disk_.counted().damaged_reads != before) world_.counts.add(counted::damaged_pieces);
   } else if (const auto* settle = std::get_if<settle_job>(&jobs_.front())) {
     const failure f = worker_->settle(settle->file, settle->good);
     if (!fuse_.blown()) group_->snapshot_settled(f);

@@ -16,10 +16,10 @@ namespace confman::sim {
 namespace detail {
 
 inline constexpr const char* names_of_kinds[] = {
-    "crash",      "effect_crash", "recovery_crash", "power_loss",   "stop",     "pause",
-    "clock_jump", "stall",        "disk_error",     "rot",          "rot_tail", "wipe",
-    "partition",  "bad_disk",     "full_disk",      "frozen_clock", "change",   "transfer",
-    "snapshot",   "invite",       "retire",         "quorum",
+    "crash",      "effect_crash", "recovery_crash", "power_loss",   "stop",       "pause",
+    "clock_jump", "stall",        "disk_error",     "rot",          "rot_tail",   "wipe",
+    "partition",  "bad_disk",     "full_disk",      "frozen_clock", "latent_rot", "change",
+    "transfer",   "snapshot",     "invite",         "retire",       "quorum",
 };
 static_assert(std::size(names_of_kinds) == decision_kinds);
 inline constexpr const char* names_of_survivals[] = {"none", "all", "some", "cached"};

@@ -87,6 +87,7 @@ CONFMAN_DECL outcome world::run() {
     shared_.counts.add(counted::disk_errors, d.errors);
     shared_.counts.add(counted::lasting_errors, d.lasting);
     shared_.counts.add(counted::full_disks, d.no_space);
+    shared_.counts.add(counted::lost_writes, d.lost_writes);
   }
   shared_.counts.add(counted::events, shared_.time.taken());
   shared_.counts.add(counted::virtual_ms, shared_.time.now() / 1000);
