@@ -126,6 +126,8 @@
   M(session_outlives, "16", "no session ever expires")                                                       \
   M(session_cut_short, "16", "a session lives half as long as it may")                                       \
   M(session_not_renewed, "16", "using a session does not prolong it")                                        \
+  M(evicts_newest, "16", "one session too many closes the one that was used last")                           \
+  M(session_order_not_loaded, "11 16", "loading a snapshot forgets which session was used longest ago")      \
   M(sessions_not_in_snapshot, "0 12", "a snapshot leaves the sessions out")                                  \
   M(clock_not_in_snapshot, "0 12", "a snapshot leaves the log's clock out")                                  \
   M(uploads_not_in_snapshot, "0 12", "a snapshot leaves values out that have not arrived completely")        \

@@ -49,6 +49,16 @@ TEST_CASE("as long as one whole copy is left, disks rot; the last one doesn't") 
   CHECK(end.counts[counted::rotten_disks] < 3);
 }
 
+TEST_CASE("under running processes disks rot as well, but for one whole copy, and all goes on") {
+  std::vector<decision> all;
+  for (std::uint8_t n = 1; n <= 3; ++n)
+    for (std::uint8_t i = 0; i < 10; ++i)
+      all.push_back(strike(4'000'000 + i, decision_kind::latent_rot, n, 40u + n + 10u * i));
+  const outcome end = run(all);
+  CHECK(end.counts[counted::latent_rots] == 2);
+  CHECK(end.counts[counted::refused_disks] == 0);
+}
+
 TEST_CASE("the end of a log that rots is forgotten only where a majority keeps it") {
   std::uint64_t tails = 0;
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {

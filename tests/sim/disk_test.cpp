@@ -238,6 +238,94 @@ TEST_CASE("rot strikes only what later syncs have built on, and restoring takes 
   CHECK(a.content("d/file") == "firstsecond");
 }
 
+TEST_CASE("rot in use strikes only what is durable, is read, survives a crash, and restoring takes it back") {
+  const auto make = [](a_disk& a, disk::file& f) {
+    REQUIRE_FALSE(a.write(f, 0, std::string(600, 'a')));
+    REQUIRE_FALSE(a.d.sync(f));
+    REQUIRE_FALSE(a.d.sync_directory("d"));
+    REQUIRE_FALSE(a.write(f, 600, std::string(600, 'b')));
+    REQUIRE_FALSE(a.d.sync(f));
+  };
+  const std::string good = std::string(600, 'a') + std::string(600, 'b');
+  unsigned hit = 0, missed = 0;
+  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
+    CAPTURE(seed);
+    a_disk a;
+    disk::file f = a.open("d/file");
+    make(a, f);
+    // The first sector is written again, and not synced.
+    REQUIRE_FALSE(a.write(f, 10, "new"));
+    if (!a.d.rot_in_use(seed)) {
+      ++missed;
+      continue;
+    }
+    ++hit;
+    std::string expected = good;
+    expected.replace(10, 3, "new");
+    const std::string bad = a.content("d/file");
+    CHECK(a.d.counted().damaged_reads == 1);
+    CHECK(bad != expected);
+    CHECK(bad.substr(0, 512) == expected.substr(0, 512));
+    CHECK(bad.substr(600) == expected.substr(600));
+    if (seed % 2 == 0) a.d.power_off(survival::none);
+    if (seed % 2 == 0) expected = good;
+    CHECK(a.d.rotten());
+    CHECK(a.content("d/file") != expected);
+    a.d.restore();
+    CHECK_FALSE(a.d.rotten());
+    CHECK(a.content("d/file") == expected);
+  }
+  CHECK(hit > 0);
+  CHECK(missed > 0);
+}
+
+TEST_CASE("what is written and synced over rot heals it, and a file that is gone is not rotten") {
+  a_disk a;
+  disk::file f = a.open("d/file");
+  REQUIRE_FALSE(a.write(f, 0, std::string(512, 'a')));
+  REQUIRE_FALSE(a.d.sync(f));
+  REQUIRE_FALSE(a.d.sync_directory("d"));
+  REQUIRE_FALSE(a.write(f, 512, "b"));
+  REQUIRE_FALSE(a.d.sync(f));
+  std::uint64_t seed = 1;
+  while (!a.d.rot_in_use(seed)) ++seed;
+  SUBCASE("overwritten") {
+    REQUIRE_FALSE(a.write(f, 0, std::string(512, 'c')));
+    CHECK(a.d.rotten());
+    a.d.fail_after(0);
+    CHECK(a.d.sync(f).code == confman::errc::storage_failed);
+    CHECK_FALSE(a.d.sync(f));
+    CHECK(a.d.rotten());  // the platter has it still
+    REQUIRE_FALSE(a.write(f, 0, std::string(512, 'c')));
+    CHECK_FALSE(a.d.sync(f));
+    CHECK_FALSE(a.d.rotten());
+  }
+  SUBCASE("removed") {
+    REQUIRE_FALSE(a.d.remove("d/file"));
+    CHECK(a.d.rotten());
+    REQUIRE_FALSE(a.d.sync_directory("d"));
+    CHECK_FALSE(a.d.rotten());
+  }
+}
+
+TEST_CASE("a write that went astray may be missing where it should be") {
+  unsigned lost = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    a_disk a;
+    disk::file f = a.open("d/file");
+    for (const char each : {'a', 'b', 'c'}) {
+      REQUIRE_FALSE(a.write(f, each == 'c' ? 512 : 0, std::string(512, each)));
+      REQUIRE_FALSE(a.d.sync(f));
+    }
+    REQUIRE_FALSE(a.d.sync_directory("d"));
+    a.d.power_off(survival::none);
+    if (!a.d.rot(seed) || a.d.counted().lost_writes == 0) continue;
+    ++lost;
+    CHECK(a.content("d/file") == std::string(512, 'a') + std::string(512, 'c'));
+  }
+  CHECK(lost > 0);
+}
+
 TEST_CASE("calls of one kind fail for a while, and the others go on") {
   a_disk a;
   a.store("d/file", "content");

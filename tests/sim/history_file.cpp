@@ -20,6 +20,7 @@ std::optional<operation_kind> kind_of(const recorded_call& call) {
     case command_kind::put:
       return operation_kind::put;
     case command_kind::erase:
+    case command_kind::compare_erase:  // the format has none
       return operation_kind::erase;
     case command_kind::compare_exchange:
       return operation_kind::cas;
@@ -53,12 +54,15 @@ operation operation_of(const recorded_call& call, operation_kind kind) {
                                                 : read_mode::linearizable;
   op.at_least = call.at_least;
   op.called = static_cast<std::int64_t>(call.called) * 1000;
-  const bool ended =
-      call.end == recorded_call::ending::answered || call.end == recorded_call::ending::refused;
-  if (ended) op.returned = static_cast<std::int64_t>(call.returned) * 1000;
-  op.end = call.end == recorded_call::ending::answered  ? outcome::answered
-           : call.end == recorded_call::ending::refused ? outcome::refused
-                                                        : outcome::unknown;
+  using ending = recorded_call::ending;
+  // An erase that compared and found another revision has done nothing.
+  const bool vain = kind == operation_kind::erase && call.end == ending::answered && call.code;
+  const ending end = vain ? ending::refused : call.end;
+  if (end == ending::answered || end == ending::refused)
+    op.returned = static_cast<std::int64_t>(call.returned) * 1000;
+  op.end = end == ending::answered  ? outcome::answered
+           : end == ending::refused ? outcome::refused
+                                    : outcome::unknown;
   if (op.end == outcome::answered) add_answer(op, call);
   return op;
 }

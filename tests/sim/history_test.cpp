@@ -57,7 +57,12 @@ TEST_CASE("the checkers find nothing wrong in simulated runs, and a stale read p
       return op.kind == confman::check::operation_kind::get && op.end == confman::check::outcome::answered &&
              op.mode == confman::check::read_mode::linearizable;
     });
-    if (last_read == all.rend() || last_read->version.index < 2) continue;
+    // In a world where little is committed the beginning may be all that anybody knew when it was called.
+    const auto knew_more = [&](const auto& op) {
+      return op.end == confman::check::outcome::answered && op.returned < last_read->called &&
+             op.version.index > 1;
+    };
+    if (last_read == all.rend() || std::none_of(all.begin(), all.end(), knew_more)) continue;
     ++spoiled;
     last_read->version = {1, 1};
     last_read->revision = 0;

@@ -41,6 +41,27 @@ TEST_CASE("a log that is released or given up for no durable snapshot is found (
   CHECK_NOTHROW(w.judge.on_append(one, batch));
 }
 
+TEST_CASE("an entry that is read back and isn't that of the log is found (5)") {
+  written w;
+  const confman::raft_core& core = w.leader.core();
+  std::vector<confman::entry> entries{core.log().at(log_index(1))};
+  CHECK_NOTHROW(w.judge.on_fetched(one, log_index(1), entries, core));
+  SUBCASE("another place") {
+    entries.front().index = log_index(2);
+  }
+  SUBCASE("another hash") {
+    entries.front().hash = confman::chain_hash(7);
+  }
+  SUBCASE("other bytes") {
+    entries.front().payload = confman::shared_bytes::copy("x");
+  }
+  SUBCASE("another term") {
+    entries.front().term = term_t(2);
+  }
+  CHECK(refuses(invariant::log_matching, "that is not the one of its log at 1",
+                [&] { w.judge.on_fetched(one, log_index(1), entries, core); }));
+}
+
 TEST_CASE("a durable snapshot, or a directory's identity, that is gone after a restart is found (3)") {
   written w;
   w.judge.on_snapshot_durable(one, w.meta);

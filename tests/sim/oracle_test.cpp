@@ -289,6 +289,52 @@ TEST_CASE("a read whose state has a key too few for a scan is found") {
   CHECK(broken_by([&] { calls.on_read(one, bad, lacking.read()); }) == invariant::linearizable);
 }
 
+TEST_CASE("an erase that compares is found when it erases what it should not, or leaves what it should") {
+  const scenario plan;
+  trace log;
+  statistics counts;
+  history calls(plan, log, counts);
+  confman::map_state map;
+  const auto next = [&](std::uint64_t index, call_kind kind, std::uint64_t expected) {
+    const auto id = calls.begin(one, kind, 0);
+    confman::command_view command;
+    const bool puts = kind == call_kind::put;
+    const std::string key = history::key_name(0), value = puts ? calls.value_of(id) : "";
+    command.kind = puts ? confman::command_kind::put : confman::command_kind::compare_erase;
+    command.key = key;
+    command.value = value;
+    command.expected_revision = expected;
+    command.author = one;
+    command.timestamp = calls.stamp(id, one);
+    return confman::entry{
+        term_t(1), log_index(index), confman::entry_type::command, confman::encode(command), {}};
+  };
+  const auto put = next(1, call_kind::put, 0);
+  calls.on_applied(one, put, map.apply(put));
+  SUBCASE("at another revision") {
+    const auto erase = next(2, call_kind::compare_erase, 0);
+    confman::apply_result result = map.apply(erase);
+    CHECK(result.code == confman::errc::compare_failed);
+    result.code = {};
+    CHECK(broken_by([&] { calls.on_applied(one, erase, result); }) == invariant::state_machine_safety);
+  }
+  SUBCASE("at this revision") {
+    const auto erase = next(2, call_kind::compare_erase, 1);
+    const confman::apply_result result = map.apply(erase);
+    map.publish();
+    CHECK(!result.code);
+    CHECK_NOTHROW(calls.on_applied(one, erase, result));
+    const auto read = calls.begin(one, call_kind::read_local, 0);
+    CHECK_NOTHROW(calls.on_read(one, read, map.read()));
+    confman::map_state kept;
+    kept.apply(put);
+    kept.apply(next(2, call_kind::put, 0));
+    kept.publish();
+    const auto again = calls.begin(one, call_kind::read_local, 0);
+    CHECK(broken_by([&] { calls.on_read(one, again, kept.read()); }) == invariant::linearizable);
+  }
+}
+
 TEST_CASE("a read at a version that is answered from an older state is found") {
   const scenario plan;
   trace log;

@@ -24,14 +24,23 @@ struct in_session {
   scenario plan;
   trace log;
   statistics counts;
-  history calls{plan, log, counts};
+  history calls;
   confman::map_state map;
   std::uint64_t session = 0;
   std::uint64_t sequence = 0;
   std::uint64_t acknowledged = 0;
   std::uint64_t index = 0;
 
-  in_session() {
+  explicit in_session(std::size_t max_sessions = confman::max_sessions)
+      : plan(with_limit(max_sessions)), calls(plan, log, counts), map({}, max_sessions) {
+    open();
+  }
+  static scenario with_limit(std::size_t max_sessions) {
+    scenario s;
+    s.max_sessions = max_sessions;
+    return s;
+  }
+  void open() {
     confman::command_view open;
     open.kind = confman::command_kind::session_open;
     open.time_to_live_ms = 5;
@@ -148,4 +157,56 @@ TEST_CASE("a clock that jumps moves the time of the log by ten seconds at most")
   model.pass(2, 29'999'999);
   model.pass(2, 30'000'001);
   CHECK(model.use(1, 3, 1) == verdict::expired);
+}
+
+TEST_CASE("one session too many ends the one that was used longest ago, whatever the order of opening") {
+  session_model model(2);
+  CHECK(model.open(1, 10'000) == 0);
+  CHECK(model.open(2, 10'000) == 0);
+  CHECK(model.use(1, 1, 1) == verdict::taken);
+  CHECK(model.open(3, 10'000) == 1);
+  CHECK(model.use(2, 1, 1) == verdict::expired);
+  CHECK(model.use(1, 2, 1) == verdict::taken);
+  CHECK(model.use(3, 1, 1) == verdict::taken);
+}
+
+TEST_CASE("a session whose time is over makes room, and no other one has to") {
+  session_model model(2);
+  model.pass(1, 0);
+  model.open(1, 5);
+  model.open(2, 10'000);
+  model.pass(1, 6000);
+  CHECK(model.open(3, 10'000) == 0);
+  CHECK(model.use(1, 1, 1) == verdict::expired);
+  CHECK(model.use(2, 1, 1) == verdict::taken);
+}
+
+TEST_CASE("a session that should have made room for another, and one that should not, are found") {
+  in_session s(2);
+  const std::uint64_t first = s.session;
+  s.open();
+  CHECK(s.counts[counted::sessions_evicted] == 0);
+  s.open();
+  CHECK(s.counts[counted::sessions_evicted] == 1);
+  const std::uint64_t last = s.session;
+  s.session = first;
+  const confman::entry gone = s.write(0);
+  apply_result result = s.map.apply(gone);
+  CHECK(result.code == errc::session_expired);
+  SUBCASE("as it should") {
+    CHECK_FALSE(s.refuses(gone, result));
+  }
+  SUBCASE("the one that was used longest ago goes on") {
+    result.code = {};
+    CHECK(s.refuses(gone, result));
+  }
+  SUBCASE("the newest one has to go") {
+    REQUIRE_FALSE(s.refuses(gone, result));
+    s.session = last;
+    const confman::entry e = s.write(0);
+    result = s.map.apply(e);
+    CHECK(!result.code);
+    result.code = errc::session_expired;
+    CHECK(s.refuses(e, result));
+  }
 }

@@ -141,6 +141,25 @@ TEST_CASE("one session too many closes the one that was used longest ago") {
   CHECK(put_in_session(other, first, 1, "/a", "1").replayed);
 }
 
+TEST_CASE("which session was used longest ago is the same after a snapshot") {
+  map_state map({}, 3), other({}, 3);
+  const auto first = open_session(map), second_one = open_session(map), third = open_session(map);
+  put_in_session(map, first, 1, "/a", "1");
+  put_in_session(map, third, 1, "/a", "2");
+  map.publish();
+  adopt(other, save(map));
+  for (map_state* const each : {&map, &other}) {
+    open_session(*each);
+    CHECK(each->memory().sessions == 3);
+    CHECK_FALSE(alive(*each, second_one));
+    open_session(*each);
+    CHECK_FALSE(alive(*each, first));
+    CHECK(put_in_session(*each, third, 1, "/a", "2").replayed);
+    each->publish();
+  }
+  CHECK(map.read().replica_hash() == other.read().replica_hash());
+}
+
 TEST_CASE("a session ends when the time of the log passes its last use by its time to live") {
   map_state map;
   put_at(map, 0);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 
 #include "runtime_snapshots.hpp"
 
@@ -217,6 +219,29 @@ TEST_CASE("a fetch that fails is reported, and the follower gets on by a snapsho
   CHECK(c[3].value("/k/59") == "v");
 }
 
+TEST_CASE("who needs what the leader's log can't give any more gets a snapshot that is made for it") {
+  const auto small_cache = [](group_options& o) {
+    manual(o);
+    o.raft.max_cached_bytes = 500;
+    o.snapshots.tail_entries = 1000;
+  };
+  driven_cluster c(3, small_cache);
+  c.elect(1);
+  c.lost = [](const message& m) { return cut_off(m, 3); };
+  put(c, 1, 0, 60);
+  c.lost = nullptr;
+  c[1].keep_fetches = true;
+  for (int i = 0; i < 100 && c[3].observer.installed.empty(); ++i) {
+    c.tick();
+    for (const entry_fetch& what : std::exchange(c[1].storage.fetches, {}))
+      c[1]->fetched(what, failure(errc::log_damaged, "a turned bit"));
+  }
+  CHECK(c[3].observer.installed.size() == 1);
+  CHECK(c[3].value("/k/59") == "v");
+  CHECK_FALSE(c[1].observer.events.empty());
+  CHECK(c[1].observer.events.size() < 10);
+}
+
 TEST_CASE("a follower far behind gets a snapshot in pieces, then entries") {
   one_far_behind f;
   f.bring_back();
@@ -387,6 +412,26 @@ TEST_CASE("a leader whose snapshot can't be read reports it and makes another") 
   f.c.tick(60);
   CHECK(f.c[1].observer.events.size() == 1);
   CHECK(f.c[3].value("/k/39") == "v");
+}
+
+TEST_CASE("a leader whose snapshot was damaged after it was made finds it out and makes another") {
+  one_far_behind f;
+  small_file_system& files = *f.c[1].storage.files;
+  auto file = files.open_file(f.c[1].storage.snapshots->store().newest()->path, open_mode::existing);
+  REQUIRE(file);
+  char byte = 0;
+  REQUIRE(files.read(*file, 200, {&byte, 1}));
+  const char turned = static_cast<char>(byte ^ 4);
+  const std::string_view bad(&turned, 1);
+  REQUIRE_FALSE(files.write(*file, 200, {&bad, 1}));
+  f.c.lost = nullptr;
+  f.c.tick(100);
+  CHECK(f.c[3].value("/k/39") == "v");
+  // The new one has the same name, so a read that was under way may speak against it once more.
+  CHECK_FALSE(f.c[1].observer.events.empty());
+  CHECK(f.c[1].observer.events.size() < 4);
+  for (const failure& found : f.c[1].observer.events) CHECK(found.code == errc::snapshot_damaged);
+  CHECK(f.c[3].observer.events.size() < 3);
 }
 
 TEST_CASE("a snapshot that is taken while a later one is installed changes nothing") {

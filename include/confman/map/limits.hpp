@@ -34,7 +34,8 @@ inline constexpr std::uint64_t max_upload_bytes = std::uint64_t{1} << 30;
 inline constexpr std::uint64_t max_upload_idle_entries = 1'000'000;
 inline constexpr std::int64_t max_upload_idle_time = 60'000'000;
 
-// Opening one more closes the session that was used longest ago.
+// Opening one more closes the session that was used longest ago. A constant, since members that disagree
+// about it would answer differently: only tests make maps with another one.
 inline constexpr std::size_t max_sessions = 65'536;
 // Answers that a session's client hasn't acknowledged; with that many, the session's next write gets
 // errc::busy.

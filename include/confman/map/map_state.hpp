@@ -84,7 +84,8 @@ class map_state {
     std::size_t discarded = 0;  // things that take_discarded() would give
   };
 
-  CONFMAN_DECL explicit map_state(history_limits history = {});
+  // `session_limit`: a rule that must be the same on all members, so that nothing but tests has another one.
+  CONFMAN_DECL explicit map_state(history_limits history = {}, std::size_t session_limit = max_sessions);
   // Precondition: no guard is left. Snapshots and entries may outlive the map. Watches aren't notified: call
   // watches().close() before.
   ~map_state() = default;

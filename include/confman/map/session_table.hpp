@@ -13,6 +13,7 @@
 #include "confman/config.hpp"
 #include "confman/core/ids.hpp"
 #include "confman/map/command.hpp"
+#include "confman/map/limits.hpp"
 #include "confman/map/shared_piece.hpp"
 #include "confman/mutants.hpp"
 
@@ -79,9 +80,16 @@ class session_table {
     const kept_answer* answer = nullptr;
   };
 
+  // At most `limit` sessions at once, at least 1: the same on all members.
+  explicit session_table(std::size_t limit = max_sessions) noexcept : limit_(limit) {}
+
+  [[nodiscard]] std::size_t limit() const noexcept { return limit_; }
+  // After loading, when the limit is another one than that of the loader.
+  void set_limit(std::size_t limit) noexcept { limit_ = limit; }
+
   // Closes at most `most` sessions that are past their time, in the order of their deadlines.
   CONFMAN_DECL void expire(std::int64_t now, std::size_t most);
-  // Opens session `index`; if there are max_sessions, the one used longest ago is closed. Throws
+  // Opens session `index`; if there are as many as may be, the one used longest ago is closed. Throws
   // std::bad_alloc.
   CONFMAN_DECL void open(std::uint64_t index, std::uint64_t time_to_live_ms, std::int64_t now);
   // False: there is no such session (any more).
@@ -120,6 +128,7 @@ class session_table {
   void remove(places::iterator found);
   void forget(session& s, std::uint64_t below);
 
+  std::size_t limit_;
   session_image image_;
   std::uint64_t hash_ = 0;
   std::size_t bytes_ = 0;

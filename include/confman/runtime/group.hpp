@@ -127,7 +127,10 @@ class group {
   void fetched(const entry_fetch& what, result<std::vector<entry>> entries) {
     if (!running()) return;
     // Released while it was being read: no news.
-    if (!entries && entries.error().code != errc::compacted) observer_.on_event(entries.error());
+    if (!entries && entries.error().code != errc::compacted) {
+      observer_.on_event(entries.error());
+      snapshots_.unreadable(what.from);
+    }
     core_.entries_fetched(what.peer, what.from, entries ? *std::move(entries) : std::vector<entry>{});
   }
   // A snapshot is durable, or wasn't made. Of this and the next ones sync_failed is as a failed write; after

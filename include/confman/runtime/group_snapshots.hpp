@@ -118,6 +118,12 @@ class group_snapshots {
     }
     if (!followers.empty()) issue_reads();
   }
+  // Entries from there on can't be read back: who needs them gets a snapshot, for which one may have to be
+  // made.
+  void unreadable(log_index from) {
+    const bool helps = newest_ && newest_->at.index > from;
+    if (!helps && core_.applied() > from && now_ >= retry_at_) take();
+  }
   void unreachable(node_id peer) {
     if (!senders_.sending(peer)) return;
     senders_.stop(peer);

@@ -5,6 +5,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -68,7 +69,9 @@ class snapshot_worker {
     return file_of(*made);
   }
 
-  // A piece of a file that is being sent. It stays readable when it is replaced by a newer one meanwhile.
+  // A piece of a file that is being sent. It stays readable when it is replaced by a newer one meanwhile. Its
+  // receiver verifies it; one that begins anew may have found it damaged, and so it is verified here first.
+  // Errors: snapshot_damaged, storage_failed, stopped.
   [[nodiscard]] result<shared_bytes> read(const snapshot_read& what) {
     auto found = std::find_if(sending_.begin(), sending_.end(),
                               [&what](const sent_file& s) { return s.file == what.file; });
@@ -78,9 +81,13 @@ class snapshot_worker {
       if (opened->digest() != what.file.digest || opened->size() != what.file.bytes)
         return failure(errc::snapshot_damaged, opened->path() + " is not the snapshot it was");
       if (sending_.size() == max_open) sending_.erase(sending_.begin());
-      found = sending_.insert(sending_.end(), {what.file, *std::move(opened), true});
+      found = sending_.insert(sending_.end(), {what.file, *std::move(opened), true, {}});
     }
     found->used = true;
+    if (failure f = verify_again(*found, what)) {
+      sending_.erase(found);
+      return f;
+    }
     shared_bytes::builder bytes(what.bytes);
     result<std::size_t> got = found->reader.read_raw(what.offset, {bytes.data(), bytes.size()});
     if (got && *got != what.bytes)
@@ -145,11 +152,21 @@ class snapshot_worker {
   struct sent_file {
     snapshot_file file;
     snapshot_reader<FileSystem> reader;
-    bool used;  // since the last snapshot was taken
+    bool used;                 // since the last snapshot was taken
+    std::set<node_id> passed;  // who was given more than its beginning, or all of it
   };
   static constexpr std::size_t max_open = 4;
 
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
+  [[nodiscard]] failure verify_again(sent_file& sent, const snapshot_read& what) {
+    failure bad;
+    if (what.offset == 0)
+      bad = sent.passed.erase(what.to) == 0
+                ? sent.reader.rewind()
+                : sent.reader.verify([this] { return cancelled() ? stopped() : failure(); });
+    if (what.offset != 0 || what.bytes == what.file.bytes) sent.passed.insert(what.to);
+    return bad;
+  }
   [[nodiscard]] static failure stopped() {
     return {errc::stopped, "the node is shutting down: the work on a snapshot was given up"};
   }

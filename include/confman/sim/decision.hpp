@@ -29,6 +29,7 @@ enum class decision_kind : std::uint8_t {
   bad_disk,        // the next calls of one kind to a disk fail
   full_disk,       // a disk has no room for a while
   frozen_clock,    // a node's clock stands still
+  latent_rot,      // the disk of a node that runs is damaged as by rot; a later read finds it, or a restart
   // the administrator
   change,    // members are added, removed, promoted, demoted or get another priority
   transfer,  // leadership is handed over
@@ -38,7 +39,7 @@ enum class decision_kind : std::uint8_t {
   // the end
   quorum,  // which nodes are healed when trouble ends; all of them without this decision
 };
-inline constexpr unsigned decision_kinds = 22;
+inline constexpr unsigned decision_kinds = 23;
 
 // A set of nodes: bit i stands for the node with id i.
 using node_set = std::uint16_t;

@@ -84,6 +84,8 @@ class disk {
     std::uint64_t lasting = 0;            // ... by fail_calls()
     std::uint64_t no_space = 0;           // ... by fill_up()
     std::uint64_t misdirected = 0;
+    std::uint64_t damaged_reads = 0;  // that gave bytes which were damaged
+    std::uint64_t lost_writes = 0;    // sectors that were left as they were before their last write
   };
 
   // `fuse` must outlive the disk.
@@ -139,10 +141,13 @@ class disk {
 
   // Damages what was synced, in a place that later, also synced writes to the same file followed: whoever
   // wrote those can know that this place was good. A bit turns, or a sector gets what was meant for another
-  // one. False if there is no such place, if the disk is damaged already, or was not without power. Call it
-  // before it is used again.
+  // one, which may have kept what it held before. False if there is no such place, if the disk is damaged
+  // already, or was not without power. Call it before it is used again.
   bool rot() { return rot(dice_.next()); }
   CONFMAN_DECL bool rot(std::uint64_t seed);
+  // The same under a running process, which finds it when it reads there; never in what it has written and
+  // not synced. False if the place that was drawn is none, or if the disk is damaged already.
+  CONFMAN_DECL bool rot_in_use(std::uint64_t seed);
   // Turns one bit of what the very last sync has brought to the platter, which nothing followed: nobody can
   // tell it from a write that the loss of power has torn. False as above. Precondition: survival::none in the
   // last power_off(), or nothing un-synced.
@@ -154,7 +159,8 @@ class disk {
   // Everything is gone for ever: another, empty disk. Precondition: power_off() was called since the last
   // use.
   CONFMAN_DECL void wipe();
-  [[nodiscard]] bool rotten() const noexcept { return !hurt_.empty(); }
+  // Not if the file that was hit is gone.
+  [[nodiscard]] CONFMAN_DECL bool rotten() const noexcept;
 
   // A disk of the same content, as a loss of power at this moment with survival::none would leave it.
   CONFMAN_DECL void copy_durable_to(disk& other) const;
@@ -169,6 +175,11 @@ class disk {
     bool absent;  // was beyond the durable end: reads as zeros
     bool doomed;  // a sync of it has failed: it never gets to the platter by itself
   };
+  // What a sector held before a sync.
+  struct old_sector {
+    std::uint64_t offset = 0;
+    std::vector<char> bytes;  // empty: none
+  };
   struct inode {
     std::vector<char> bytes;  // the volatile image, at least `size` and `durable_size` long
     std::uint64_t size = 0;
@@ -181,6 +192,8 @@ class disk {
     std::uint64_t written_to = 0;                    // the end of the highest one
     std::uint64_t settled = 0;                       // what lies before was synced before the last sync
     std::uint64_t tail = 0;                          // the end of what the last sync brought
+    old_sector replaced;                             // one of those that the last sync brought
+    old_sector replaced_before;                      // ... and the sync before it
   };
   // A byte that was damaged.
   struct hurt_byte {
@@ -215,6 +228,12 @@ class disk {
   void settle(inode& n, survival mode, std::uint64_t keep_per_mille, dice& own);
   void turn_bit(inode& n, std::uint64_t at, dice& own);
   void misdirect(inode& n, dice& own);
+  void hurt(inode& n, std::uint64_t offset, const char* bytes);
+  [[nodiscard]] bool hurt_anything(const std::vector<std::uint32_t>& candidates, dice& own);
+  [[nodiscard]] static bool is_clean(const inode& n, std::uint64_t offset) noexcept {
+    return n.dirty_place[static_cast<std::size_t>(offset / sector_bytes)] == 0;
+  }
+  static void keep_old(inode& n);
   static std::string parent(const std::string& path);
 
   dice dice_;

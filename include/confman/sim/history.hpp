@@ -30,6 +30,7 @@ enum class call_kind : std::uint8_t {
   put,
   erase,
   exchange,
+  compare_erase,
   open_session,
   piece,  // of a large value
   application,
@@ -50,7 +51,13 @@ class history {
   using call_id = std::uint64_t;
 
   history(const scenario& plan, trace& log, statistics& counts)
-      : plan_(plan), trace_(log), counts_(counts), calls_(1), applied_(1), keys_(plan.keys) {
+      : plan_(plan),
+        trace_(log),
+        counts_(counts),
+        calls_(1),
+        applied_(1),
+        keys_(plan.keys),
+        sessions_(plan.max_sessions) {
     for (std::size_t i = 0; i < clocks; ++i)
       skews_[i].push_back(
           static_cast<std::int64_t>(dice(plan.seed).fork(500 + i).below(2 * plan.skew_ms + 1)) -

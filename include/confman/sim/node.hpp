@@ -61,8 +61,10 @@ class node final : private group_observer {
 
   // Opens the log and starts a process on what it finds. False: the power went meanwhile; call crash().
   [[nodiscard]] CONFMAN_DECL bool start();
-  // The process refuses new work and answers what waits, as a first step of a shutdown.
-  CONFMAN_DECL void stop();
+  // The process begins to stop as the runtime does: it takes nothing from its own clients any more and hands
+  // over what it leads; when that is done or given up, it answers what waits, and its disk finishes the write
+  // in flight. Then it has left(): call crash(). Precondition: up(), not paused() and not leaving().
+  CONFMAN_DECL void leave();
   // The process is gone, and its disk keeps what a loss of power keeps, see disk::power_off().
   CONFMAN_DECL void crash(survival mode, std::uint64_t seed);
   // The disk is replaced by an empty one; precondition: !up(). The next start() is that of a directory which
@@ -119,6 +121,8 @@ class node final : private group_observer {
   [[nodiscard]] node_id id() const noexcept { return id_; }
   [[nodiscard]] bool up() const noexcept { return group_.has_value(); }
   [[nodiscard]] bool paused() const noexcept { return paused_; }
+  [[nodiscard]] bool leaving() const noexcept { return leaving_; }
+  [[nodiscard]] bool left() const noexcept { return up() && group_->stopped() && !writing_now_; }
   // Its power is gone, or it has failed for good: it has to be taken down.
   [[nodiscard]] bool dead() const noexcept { return fuse_.blown() || failed_; }
   [[nodiscard]] std::uint32_t run() const noexcept { return run_; }
@@ -205,6 +209,7 @@ class node final : private group_observer {
   void do_job();
   void finish_job();
   void note_published();
+  void go_on_leaving();
   void check_round_trip(const map_capture& state);
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
@@ -214,6 +219,7 @@ class node final : private group_observer {
   void schedule(event_kind kind, micros delay);
   void note_tail();
   [[nodiscard]] bool damage_noticed(const failure& why) const;
+  void check_fetched(const fetch_job& done);
   void disk_failed(const failure& f);
   void check_shadow();
   [[nodiscard]] log_options options_of_log() const;
@@ -233,6 +239,9 @@ class node final : private group_observer {
   std::uint32_t run_ = 0;  // counts the processes
   bool paused_ = false;
   bool failed_ = false;
+  bool leaving_ = false;
+  node_id hands_over_to_;  // while it leaves: to whom it began to
+  term_t leaves_in_;       // ... and in which term
   bool pump_scheduled_ = false;
   bool maintenance_scheduled_ = false;
   micros stalled_until_ = 0;

@@ -41,6 +41,9 @@ class oracle {
   // instead, and must hold exactly what was synced.
   // `rotten`: acknowledged data was damaged on purpose, so that a snapshot may be missing.
   CONFMAN_DECL void on_recovered(node_id node, const recovered_log& found, bool shadow, bool rotten = false);
+  // A node has read entries of its log back, for a follower.
+  CONFMAN_DECL void on_fetched(node_id node, log_index from, const std::vector<entry>& entries,
+                               const raft_core& core);
   // The store says that this snapshot is durable.
   CONFMAN_DECL void on_snapshot_durable(node_id node, const snapshot_meta& meta);
   // The end of the log on the platter was damaged so that it may pass for a torn write: the entries of the

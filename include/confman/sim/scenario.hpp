@@ -32,7 +32,8 @@ struct fault {
   static constexpr set full_disk = 1 << 15;     // a disk has no room for a while
   static constexpr set frozen_clock = 1 << 16;  // a node's clock stands still, or jumps back
   static constexpr set rot_tail = 1 << 17;      // ... of the last that a crashed node has synced
-  static constexpr unsigned kinds = 18;
+  static constexpr set latent_rot = 1 << 18;    // the disk of a node that runs turns a bit of what it holds
+  static constexpr unsigned kinds = 19;
 };
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing
@@ -107,6 +108,7 @@ struct scenario {
   unsigned sessions = 0;                // of 1,000 writes, how many belong to a session
   unsigned uploads = 0;                 // ... and how many are large values in pieces
   std::uint64_t session_ttl_ms = 1000;  // of log time, in which each call takes a millisecond
+  std::size_t max_sessions = 65'536;    // the map's limit, which is the same on all members
   unsigned cancellations = 20;          // of 1,000 times a client looks up
 
   // the watchers
@@ -195,6 +197,7 @@ void for_each_field(Scenario&& s, Visit&& visit) {
   visit("sessions", s.sessions);
   visit("uploads", s.uploads);
   visit("session_ttl_ms", s.session_ttl_ms);
+  visit("max_sessions", s.max_sessions);
   visit("cancellations", s.cancellations);
   visit("watchers", s.watchers);
   visit("watch_interval", s.watch_interval);

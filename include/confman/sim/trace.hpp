@@ -18,6 +18,7 @@ enum class step : std::uint8_t {
   start,
   recovered,
   crash,
+  leaves,
   stopped,
   clock_jump,
   rot,

@@ -128,6 +128,7 @@ class world {
   void pause(node& n, const decision& d);
   [[nodiscard]] bool rot(node& n, std::uint64_t seed);
   [[nodiscard]] bool rot_tail(node& n, std::uint64_t seed);
+  [[nodiscard]] bool latent_rot(node& n, std::uint64_t seed);
   [[nodiscard]] bool wipe(node& n);
   [[nodiscard]] bool change(const decision& d, node& at);
   void submit(change_call& call, const decision& d, node& at);
@@ -213,6 +214,7 @@ class world {
   std::uint64_t changes_asked_ = 0;
   std::vector<term_t> led_;                      // the last term in which each node was seen to lead
   std::vector<std::optional<aftermath>> armed_;  // by id: of the loss of power that a decision prepared
+  std::vector<aftermath> stops_;                 // by id: of the end of a process that leaves
   std::vector<std::uint64_t> pause_seeds_;       // by id
   std::vector<bool> fell_;     // by id: the last crash was one of a running process, not of a recovery
   std::vector<bool> in_use_;   // by id: somebody has started it, and will again

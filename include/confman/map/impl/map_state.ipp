@@ -45,10 +45,10 @@ CONFMAN_DECL map_core::~map_core() {
 
 }  // namespace detail
 
-CONFMAN_DECL map_state::map_state(history_limits history)
+CONFMAN_DECL map_state::map_state(history_limits history, std::size_t session_limit)
     : core_(std::make_shared<detail::map_core>()),
       watches_(history),
-      sessions_(std::make_unique<detail::session_table>()) {}
+      sessions_(std::make_unique<detail::session_table>(session_limit)) {}
 
 CONFMAN_DECL apply_result map_state::apply(const entry& e) {
   CONFMAN_ASSERT(e.index > next_.at.index, "entries are applied once, in order");
@@ -307,6 +307,7 @@ CONFMAN_DECL void map_state::adopt(loaded_map&& loaded) {
   const auto* const old = static_cast<const detail::published_state*>(epochs.load_published());
   const std::uint64_t epoch = old->epoch + 1;
   detail::published_state* const state = detail::make_state(*from.pool);
+  from.sessions->set_limit(sessions_->limit());
   old_sessions_.push_back(std::exchange(sessions_, std::move(from.sessions)));
   uploads_.clear([this](map_entry&& memory) { drop_upload(std::move(memory)); });
   std::swap(uploads_, from.uploads);

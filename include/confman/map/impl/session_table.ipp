@@ -61,7 +61,8 @@ CONFMAN_DECL void session_table::expire(std::int64_t now, std::size_t most) {
 }
 
 CONFMAN_DECL void session_table::open(std::uint64_t index, std::uint64_t time_to_live_ms, std::int64_t now) {
-  if (by_id_.size() == max_sessions) remove(by_id_.find(used_.front()));
+  while (by_id_.size() >= limit_)
+    remove(by_id_.find(CONFMAN_MUTANT(evicts_newest) ? used_.back() : used_.front()));
   session s;
   s.id = s.used_by = index;
   s.used_at = now;
@@ -170,12 +171,13 @@ CONFMAN_DECL void session_table::remember(const command_view& write, const apply
 }
 
 CONFMAN_DECL bool session_table::restore(const session& s) {
-  if (by_id_.size() == max_sessions || by_id_.contains(s.id)) return false;
+  if (by_id_.size() == limit_ || by_id_.contains(s.id)) return false;
   add(s);
   return true;
 }
 
 CONFMAN_DECL bool session_table::restored() {
+  if (CONFMAN_MUTANT(session_order_not_loaded)) return true;
   const auto used_by = [this](std::uint64_t id) { return at(by_id_.find(id)->second.slot).used_by; };
   used_.sort([&](std::uint64_t a, std::uint64_t b) { return used_by(a) < used_by(b); });
   std::uint64_t last = 0;

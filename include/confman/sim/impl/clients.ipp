@@ -168,8 +168,9 @@ CONFMAN_DECL void world::issue(std::uint32_t who) {
                                              call_kind::read_at_least, call_kind::read_local);
     issue_read(who, *at, kind, key);
   } else {
-    const auto kind =
-        clients_[who].own.pick(call_kind::put, call_kind::put, call_kind::exchange, call_kind::erase);
+    const auto kind = clients_[who].own.pick(call_kind::put, call_kind::put, call_kind::put, call_kind::put,
+                                             call_kind::exchange, call_kind::exchange, call_kind::erase,
+                                             call_kind::compare_erase);
     if (clients_[who].own.chance(shared_.plan.uploads))
       upload(who, *at, key);
     else
@@ -238,11 +239,13 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
     return submit_write(who, at, kind, id, {id, 0, 0, encode(open), 0});
   }
   const std::string name = history::key_name(key);
-  const std::string value = kind == call_kind::erase ? std::string() : calls.value_of(id);
+  const bool erases = kind == call_kind::erase || kind == call_kind::compare_erase;
+  const std::string value = erases ? std::string() : calls.value_of(id);
   command_view command;
-  command.kind = kind == call_kind::put     ? command_kind::put
-                 : kind == call_kind::erase ? command_kind::erase
-                                            : command_kind::compare_exchange;
+  command.kind = kind == call_kind::put             ? command_kind::put
+                 : kind == call_kind::erase         ? command_kind::erase
+                 : kind == call_kind::compare_erase ? command_kind::compare_erase
+                                                    : command_kind::compare_exchange;
   command.key = name;
   command.value = value;
   command.timestamp = calls.stamp(id, at.id());
@@ -253,12 +256,12 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
     command.acknowledged = c.waiting.front();
   }
   command.author = at.id();
-  if (kind == call_kind::exchange) {
+  if (kind == call_kind::exchange || kind == call_kind::compare_erase) {
     // Mostly what is there, sometimes what isn't.
     command.expected_revision = calls.revision_of(key);
     if (clients_[who].own.chance(200))
       command.expected_revision = clients_[who].own.below(calls.applied() + 2);
-    shared_.counts.add(counted::exchanges);
+    shared_.counts.add(erases ? counted::compare_erases : counted::exchanges);
   } else {
     shared_.counts.add(kind == call_kind::put ? counted::puts : counted::erases);
   }

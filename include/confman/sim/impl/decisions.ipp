@@ -92,6 +92,8 @@ CONFMAN_DECL void world::strike_disk(const decision& d, node& n) {
 CONFMAN_DECL bool world::strike(const decision& d, node& n) {
   if (!n.up()) return false;
   switch (d.kind) {
+    case decision_kind::latent_rot:
+      return latent_rot(n, d.seed);
     case decision_kind::crash:
       shared_.counts.add(counted::crashes);
       crash(n, {d.survive, d.length, d.seed});
@@ -102,13 +104,14 @@ CONFMAN_DECL bool world::strike(const decision& d, node& n) {
     default:
       break;
   }
-  if (n.paused()) return false;
+  if (n.paused() || (d.kind == decision_kind::stop && n.leaving())) return false;
   if (d.kind == decision_kind::pause) {
     pause(n, d);
   } else if (d.kind == decision_kind::stop) {
     shared_.counts.add(counted::stops);
-    n.stop();
-    crash(n, {d.survive, d.length, d.seed});
+    stops_[d.node] = {d.survive, d.length, d.seed};
+    n.leave();
+    after(n);
   } else if (d.kind == decision_kind::frozen_clock) {
     shared_.counts.add(counted::frozen_clocks);
     jump_wall_clock(n, d.seed, -1);
@@ -207,6 +210,14 @@ CONFMAN_DECL bool world::rot(node& n, std::uint64_t seed) {
   if (!n.platter().rot(seed)) return false;
   shared_.log.note(step::rot, n.id());
   shared_.counts.add(counted::rotten_disks);
+  return true;
+}
+
+// The process goes on and knows nothing of it.
+CONFMAN_DECL bool world::latent_rot(node& n, std::uint64_t seed) {
+  if (!atlas_.may_rot(n) || !n.platter().rot_in_use(seed)) return false;
+  shared_.log.note(step::rot, n.id());
+  shared_.counts.add(counted::latent_rots);
   return true;
 }
 
@@ -347,6 +358,8 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
 
 CONFMAN_DECL void world::restart(node& n) {
   if (n.up() || !in_use_[n.id().value()]) return;
+  // What was damaged while it ran, and is found only now that all are healed, is restored as in heal().
+  if (!troubled_ && !shared_.plan.ruin) n.platter().restore();
   if (n.start()) {
     shared_.net.haunt(n.id());  // answers to the process before it
     return applications_.started(n);

@@ -194,6 +194,10 @@ CONFMAN_DECL result<std::size_t> disk::read(file& f, std::uint64_t offset, std::
         if (offset >= n.size) return {};
         count = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), n.size - offset));
         if (count != 0) std::memcpy(into.data(), n.bytes.data() + offset, count);
+        if (!hurt_.empty() && f.inode_ == hurt_inode_)
+          counted_.damaged_reads += std::any_of(hurt_.begin(), hurt_.end(), [&](const hurt_byte& h) {
+            return !h.overwritten && h.offset >= offset && h.offset < offset + count;
+          });
         return {};
       },
       call::read);
@@ -321,12 +325,14 @@ CONFMAN_DECL failure disk::sync(file& f) {
           for (dirty_sector& d : n.dirty) d.doomed = true;
           return {};
         }
+        keep_old(n);
         clean(n, true);
         n.durable_size = n.size;
         if (n.written_from != ~std::uint64_t{0}) n.settled = std::exchange(n.written_from, ~std::uint64_t{0});
         n.tail = std::exchange(n.written_to, 0);
         last_synced_ = f.inode_;
-        if (f.inode_ == hurt_inode_) std::erase_if(hurt_, [](const hurt_byte& h) { return h.overwritten; });
+        if (f.inode_ == hurt_inode_)
+          std::erase_if(hurt_, [&n](const hurt_byte& h) { return h.overwritten && is_clean(n, h.offset); });
         return {};
       },
       call::sync);
@@ -402,12 +408,48 @@ CONFMAN_DECL void disk::power_off(survival mode, std::uint64_t seed) {
     if (!named[i]) inodes_[i] = inode{};
 }
 
+// One of the sectors that a sync is about to bring, as the platter has it until then.
+CONFMAN_DECL void disk::keep_old(inode& n) {
+  if (n.dirty.empty()) return;
+  std::swap(n.replaced, n.replaced_before);
+  n.replaced.bytes.clear();
+  const std::size_t i = n.written_to % n.dirty.size();
+  if (n.dirty[i].doomed) return;
+  n.replaced.offset = std::uint64_t{n.dirty[i].sector} * sector_bytes;
+  n.replaced.bytes.assign(sector_bytes, 0);
+  if (!n.dirty[i].absent)
+    std::memcpy(n.replaced.bytes.data(), n.before.data() + i * sector_bytes, sector_bytes);
+}
+
+CONFMAN_DECL bool disk::rotten() const noexcept {
+  if (hurt_.empty()) return false;
+  const auto is_hurt = [this](const auto& name) { return name.second == hurt_inode_; };
+  return std::any_of(names_.begin(), names_.end(), is_hurt) ||
+         std::any_of(durable_names_.begin(), durable_names_.end(), is_hurt);
+}
+
 CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
   dice own(seed);
   std::vector<std::uint32_t> candidates;
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
-  if (candidates.empty() || rotten() || !lost_power_) return false;
+  return lost_power_ && hurt_anything(candidates, own);
+}
+
+CONFMAN_DECL bool disk::rot_in_use(std::uint64_t seed) {
+  dice own(seed);
+  std::vector<std::uint32_t> candidates;
+  for (const auto& [name, at] : names_) {
+    const auto durable = durable_names_.find(name);
+    if (inodes_[at].settled != 0 && durable != durable_names_.end() && durable->second == at)
+      candidates.push_back(at);
+  }
+  return hurt_anything(candidates, own);
+}
+
+CONFMAN_DECL bool disk::hurt_anything(const std::vector<std::uint32_t>& candidates, dice& own) {
+  if (candidates.empty() || rotten()) return false;
+  hurt_.clear();
   hurt_inode_ = candidates[own.below(candidates.size())];
   inode& n = inodes_[hurt_inode_];
   if (own.chance(300)) {
@@ -415,8 +457,8 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
     counted_.misdirected += rotten() ? 1 : 0;
     return rotten();
   }
-  turn_bit(n, own.below(n.settled), own);
-  return true;
+  if (const std::uint64_t at = own.below(n.settled); at < n.size && is_clean(n, at)) turn_bit(n, at, own);
+  return rotten();
 }
 
 CONFMAN_DECL void disk::turn_bit(inode& n, std::uint64_t at, dice& own) {
@@ -425,18 +467,36 @@ CONFMAN_DECL void disk::turn_bit(inode& n, std::uint64_t at, dice& own) {
   n.bytes[at] = hurt_.back().is;
 }
 
-// A sector gets the bytes of another one, of the same file or of any other.
+// A sector, as far as it is settled, gets these bytes.
+CONFMAN_DECL void disk::hurt(inode& n, std::uint64_t offset, const char* bytes) {
+  if (offset >= n.settled || !is_clean(n, offset)) return;
+  for (std::uint64_t i = offset; i < std::min(offset + sector_bytes, n.settled); ++i) {
+    if (n.bytes[i] == bytes[i - offset]) continue;
+    hurt_.push_back({i, n.bytes[i], bytes[i - offset], false});
+    n.bytes[i] = bytes[i - offset];
+  }
+}
+
+// A sector gets the bytes of another one, of the same file or of any other. Where it is known what that other
+// one held before, its write may be the one that went astray: it holds that again.
 CONFMAN_DECL void disk::misdirect(inode& n, dice& own) {
   std::vector<const inode*> sources;
   for (const auto& [name, at] : names_)
     if (inodes_[at].durable_size != 0) sources.push_back(&inodes_[at]);
   const inode& other = own.coin() ? n : *sources[own.below(sources.size())];
   const std::uint64_t to = own.below(n.settled) / sector_bytes * sector_bytes;
-  const std::uint64_t from = own.below(other.durable_size) / sector_bytes * sector_bytes;
-  for (std::uint64_t i = 0; i < sector_bytes && to + i < n.settled; ++i)
-    if (n.bytes[to + i] != other.bytes[from + i])
-      hurt_.push_back({to + i, n.bytes[to + i], other.bytes[from + i], false});
-  for (const hurt_byte& h : hurt_) n.bytes[h.offset] = h.is;
+  std::uint64_t from = own.below(other.durable_size) / sector_bytes * sector_bytes;
+  const old_sector& old = n.replaced_before;
+  const bool astray =
+      &other == &n && !old.bytes.empty() && old.offset + sector_bytes <= n.settled && is_clean(n, old.offset);
+  if (astray) from = old.offset;
+  const std::vector<char> bytes(other.bytes.begin() + static_cast<std::ptrdiff_t>(from),
+                                other.bytes.begin() + static_cast<std::ptrdiff_t>(from + sector_bytes));
+  if (!astray || to != from) hurt(n, to, bytes.data());
+  if (!astray) return;
+  const std::size_t before = hurt_.size();
+  hurt(n, from, old.bytes.data());
+  if (hurt_.size() != before) ++counted_.lost_writes;
 }
 
 CONFMAN_DECL bool disk::rot_tail(std::uint64_t seed) {
@@ -446,16 +506,23 @@ CONFMAN_DECL bool disk::rot_tail(std::uint64_t seed) {
   if (last_synced_ == 0 || !named || rotten() || !lost_power_) return false;
   inode& n = inodes_[last_synced_];
   if (n.tail <= n.settled || n.tail > n.durable_size) return false;
+  hurt_.clear();
   hurt_inode_ = last_synced_;
   turn_bit(n, n.settled + own.below(n.tail - n.settled), own);
   return true;
 }
 
 CONFMAN_DECL void disk::restore() {
-  // A file that is gone needs no repair.
-  std::vector<char>& bytes = inodes_[hurt_inode_].bytes;
-  for (const hurt_byte& h : hurt_)
-    if (h.offset < bytes.size()) bytes[h.offset] = h.was;
+  inode& n = inodes_[hurt_inode_];
+  for (const hurt_byte& h : hurt_) {
+    if (h.offset >= n.bytes.size()) continue;  // a file that is gone needs no repair
+    if (!h.overwritten) n.bytes[h.offset] = h.was;
+    // What the platter holds below a write that wasn't synced.
+    const std::uint32_t place = n.dirty_place[static_cast<std::size_t>(h.offset / sector_bytes)];
+    if (place == 0) continue;
+    char& below = n.before[(place - 1) * sector_bytes + static_cast<std::size_t>(h.offset % sector_bytes)];
+    if (below == h.is) below = h.was;
+  }
   hurt_.clear();
 }
 

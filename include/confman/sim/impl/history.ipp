@@ -120,13 +120,25 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
   applied_.push_back(done);
 }
 
+namespace detail {
+
+[[nodiscard]] inline bool erases(const command_view& c) noexcept {
+  return c.kind == command_kind::erase || c.kind == command_kind::compare_erase;
+}
+[[nodiscard]] inline bool compares(const command_view& c) noexcept {
+  return c.kind == command_kind::compare_exchange || c.kind == command_kind::compare_erase;
+}
+
+}  // namespace detail
+
 // What a command does to the model. Whether an upload is still there, the map says; all replicas must agree.
 CONFMAN_DECL void history::replay_command(const command_view& command, call& c, effect& done,
                                           const apply_result& result) {
   const std::uint64_t index = done.at.index.value();
   if (c.kind == call_kind::application) return replay_application(command, done);
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
-    if (c.kind == call_kind::open_session) sessions_.open(index, command.time_to_live_ms);
+    if (c.kind == call_kind::open_session)
+      counts_.add(counted::sessions_evicted, sessions_.open(index, command.time_to_live_ms));
     if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
     return;
   }
@@ -135,10 +147,9 @@ CONFMAN_DECL void history::replay_command(const command_view& command, call& c, 
   if (command.upload != 0) counts_.add(result.code ? counted::uploads_expired : counted::uploads);
   if (command.upload != 0 && result.code == errc::upload_expired)
     done.code = errc::upload_expired;
-  else if (command.kind == command_kind::compare_exchange && command.expected_revision != done.previous)
+  else if (detail::compares(command) && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
-  else if (command.kind != command_kind::erase || done.previous != 0) {
-    const bool exists = command.kind != command_kind::erase;
+  else if (const bool exists = !detail::erases(command); exists || done.previous != 0) {
     const bool anew = done.previous == 0;
     changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
     key.push_back(
@@ -154,12 +165,9 @@ CONFMAN_DECL void history::replay_application(const command_view& command, effec
   application_writes_ = true;
   const auto key = own_.find(command.key);
   done.previous = key == own_.end() ? 0 : key->second;
-  const bool erases = command.kind == command_kind::erase || command.kind == command_kind::compare_erase;
-  const bool compares =
-      command.kind == command_kind::compare_exchange || command.kind == command_kind::compare_erase;
-  if (compares && command.expected_revision != done.previous)
+  if (detail::compares(command) && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
-  else if (!erases)
+  else if (!detail::erases(command))
     own_[std::string(command.key)] = done.at.index.value();
   else if (key != own_.end())
     own_.erase(key);

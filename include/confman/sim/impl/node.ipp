@@ -116,7 +116,8 @@ CONFMAN_DECL bool node::start() {
   }
   log_.emplace(std::move(*opened));
   if (std::exchange(tail_hurt_, false)) disk_.accept_damage();
-  map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes});
+  map_.emplace(history_limits{settings_.watch_history_changes, settings_.watch_history_bytes},
+               settings_.max_sessions);
   std::optional<snapshot_file> newest;
   if (!open_snapshots(found, newest)) return false;
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
@@ -174,14 +175,30 @@ CONFMAN_DECL void node::wipe(bool joins) {
   world_.judge.on_wiped(id_);
 }
 
-CONFMAN_DECL void node::stop() {
-  world_.log.note(step::stopped, id_);
+CONFMAN_DECL void node::leave() {
+  leaving_ = true;
+  leaves_in_ = core().term();
+  if (leads()) world_.counts.add(counted::leaders_stopped);
+  group_->hand_over();
+  hands_over_to_ = core().transferring_to();
+  world_.log.note(step::leaves, id_, hands_over_to_.value());
+  pump();
+  go_on_leaving();
+}
+
+// At each tick, as the runtime does. A hand-over that nobody takes is given up after an election timeout.
+CONFMAN_DECL void node::go_on_leaving() {
+  if (dead() || group_->stopped() || group_->handing_over()) return;
+  const bool handed_over = hands_over_to_ && !leads() && core().term() > leaves_in_ &&
+                           (core().vote() == hands_over_to_ || core().leader() == hands_over_to_);
+  world_.log.note(step::stopped, id_, handed_over);
+  if (handed_over) world_.counts.add(counted::stops_handed_over);
   group_->stop();
-  map_->watches().close();
 }
 
 CONFMAN_DECL void node::crash(survival mode, std::uint64_t seed) {
   world_.log.note(step::crash, id_, static_cast<std::uint64_t>(mode));
+  if (left()) map_->watches().close();
   group_.reset();
   fetches_.clear();
   jobs_.clear();
@@ -191,7 +208,7 @@ CONFMAN_DECL void node::crash(survival mode, std::uint64_t seed) {
   disk_.power_off(mode, seed);
   fuse_.reset();
   ++run_;  // what was scheduled for the old process is void
-  paused_ = failed_ = pump_scheduled_ = maintenance_scheduled_ = writing_now_ = false;
+  paused_ = failed_ = leaving_ = pump_scheduled_ = maintenance_scheduled_ = writing_now_ = false;
   stalled_until_ = frozen_ticks_ = 0;
   backlog_.clear();
   writing_ = {};
@@ -210,6 +227,7 @@ CONFMAN_DECL void node::tick() {
   }
   group_->tick();
   after_input();
+  if (leaving_) go_on_leaving();
 }
 
 CONFMAN_DECL void node::jump(std::uint64_t ticks) {
@@ -224,6 +242,7 @@ CONFMAN_DECL void node::cancel(std::uint64_t operation) {
 }
 
 CONFMAN_DECL void node::receive(message&& m) {
+  if (group_->stopped()) return;
   const node_id from = m.from;
   const std::size_t type = m.body.index();
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
@@ -243,16 +262,19 @@ CONFMAN_DECL void node::receive(message&& m) {
 }
 
 CONFMAN_DECL void node::submit(write_operation& operation) {
+  if (leaving_) return operation.complete(errc::stopped, {});
   group_->submit(operation);
   after_input();
 }
 
 CONFMAN_DECL void node::submit(read_operation& operation) {
+  if (leaving_) return operation.complete(errc::stopped);
   group_->submit(operation);
   after_input();
 }
 
 CONFMAN_DECL void node::submit(cluster_operation& operation) {
+  if (leaving_) return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
   group_->submit(operation);
   after_input();
 }
@@ -323,6 +345,7 @@ CONFMAN_DECL void node::do_fetch() {
   for (fetch_job& f : fetches_) {
     if (f.outcome) continue;
     f.outcome.emplace(log_->read(f.what.from, f.what.last, f.what.max_bytes));
+    if (!fuse_.blown()) check_fetched(f);
     break;
   }
   schedule(event_kind::fetched, dice_.below(50));
@@ -363,7 +386,9 @@ CONFMAN_DECL void node::do_job() {
       if (dice_.chance(30)) check_shadow();
     }
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
+    const std::uint64_t before = disk_.counted().damaged_reads;
     read->outcome.emplace(worker_->read(read->what));
+    if (disk_.counted().damaged_reads != before) world_.counts.add(counted::damaged_pieces);
   } else if (const auto* settle = std::get_if<settle_job>(&jobs_.front())) {
     const failure f = worker_->settle(settle->file, settle->good);
     if (!fuse_.blown()) group_->snapshot_settled(f);

@@ -55,6 +55,7 @@ CONFMAN_DECL void node::check_shadow() {
   recovered_log found;
   world_.counts.add(counted::shadow_recoveries);
   const result<log<disk>> opened = log<disk>::open(copy, detail::data_directory, options_of_log(), found);
+  if (!opened && disk_.rotten() && damage_noticed(opened.error())) return;
   if (!opened)
     world_.log.fail(invariant::durable_first,
                     "node " + std::to_string(id_.value()) +
@@ -84,6 +85,20 @@ CONFMAN_DECL bool node::rot_tail(std::uint64_t seed) {
   world_.judge.on_tail_damaged(id_, tail_from_);
   tail_syncs_ = 0;
   return true;
+}
+
+// Entries that were read back are those of the log, or there is a reason why they are none.
+CONFMAN_DECL void node::check_fetched(const fetch_job& done) {
+  if (*done.outcome) return world_.judge.on_fetched(id_, done.what.from, **done.outcome, core());
+  const failure& why = done.outcome->error();
+  if (why.code == errc::compacted || disk_.counted().errors != errors_before_) return;
+  if (disk_.counted().damaged_reads == 0)
+    world_.log.fail(invariant::harness,
+                    "node " + std::to_string(id_.value()) + " can't read a good disk: " + why.what);
+  if (why.code != errc::log_damaged)
+    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
+                                            " calls damaged entries something else: " + why.what);
+  world_.counts.add(counted::damaged_entries);
 }
 
 // Damaged data must be refused by name.

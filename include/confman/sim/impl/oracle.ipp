@@ -159,6 +159,22 @@ CONFMAN_DECL void oracle::on_recovered(node_id node, const recovered_log& found,
               found.entries.size());
 }
 
+CONFMAN_DECL void oracle::on_fetched(node_id node, log_index from, const std::vector<entry>& entries,
+                                     const raft_core& core) {
+  using detail::text;
+  std::optional<chain_hash> hash = hash_at(core, from - 1);
+  for (log_index i = from; const entry& e : entries) {
+    // What it read may have left the log since, and a snapshot stands for it.
+    if (hash) hash = extend_chain(*hash, e.term, static_cast<std::uint8_t>(e.type), e.payload.view());
+    const std::optional<chain_hash> known = hash_at(core, i);
+    if (e.index != i || (known && (e.hash != *known || (hash && *hash != *known))))
+      trace_.fail(invariant::log_matching, text(node) + " reads back an entry at " + show({e.term, e.index}) +
+                                               " that is not the one of its log at " + text(i));
+    hash = e.hash;
+    ++i;
+  }
+}
+
 CONFMAN_DECL void oracle::on_snapshot_durable(node_id node, const snapshot_meta& meta) {
   check_snapshot(node, meta);
   log_index& newest = nodes_[node.value()].snapshot;

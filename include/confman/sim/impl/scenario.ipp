@@ -117,6 +117,11 @@ inline void draw_clients(scenario& s, dice& d) {
   s.cancellations = static_cast<unsigned>(d.pick(0, 20, 100));
 }
 
+// More sessions than the map keeps at once.
+inline void draw_eviction(scenario& s, dice& d) {
+  if (d.chance(250)) s.max_sessions = d.pick<std::size_t>(2, 3);
+}
+
 inline void draw_watchers(scenario& s, dice& d) {
   s.watchers = static_cast<unsigned>(d.pick(0, 1, 2, 4));
   s.watch_interval = s.election_timeout() * d.pick<micros>(1, 4, 10);
@@ -153,6 +158,7 @@ CONFMAN_DECL scenario scenario::draw(std::uint64_t seed) {
   detail::draw_differences(s, d);
   detail::draw_divergence(s, d);
   s.ruin = d.chance(15);
+  detail::draw_eviction(s, d);
   return s;
 }
 

@@ -16,10 +16,10 @@ namespace confman::sim {
 namespace detail {
 
 inline constexpr const char* names_of_kinds[] = {
-    "crash",      "effect_crash", "recovery_crash", "power_loss",   "stop",     "pause",
-    "clock_jump", "stall",        "disk_error",     "rot",          "rot_tail", "wipe",
-    "partition",  "bad_disk",     "full_disk",      "frozen_clock", "change",   "transfer",
-    "snapshot",   "invite",       "retire",         "quorum",
+    "crash",      "effect_crash", "recovery_crash", "power_loss",   "stop",       "pause",
+    "clock_jump", "stall",        "disk_error",     "rot",          "rot_tail",   "wipe",
+    "partition",  "bad_disk",     "full_disk",      "frozen_clock", "latent_rot", "change",
+    "transfer",   "snapshot",     "invite",         "retire",       "quorum",
 };
 static_assert(std::size(names_of_kinds) == decision_kinds);
 inline constexpr const char* names_of_survivals[] = {"none", "all", "some", "cached"};
@@ -214,6 +214,7 @@ inline const char* impossible(const scenario& s) {
   if (s.tick == 0 || s.heartbeat_ticks == 0 || s.election_ticks < 2 || s.drift >= 1000)
     return "ticks, heartbeats and elections take time";
   if (s.clients == 0 || s.keys == 0 || s.burst == 0) return "there must be clients, and keys for them";
+  if (s.max_sessions == 0) return "a session must have its place";
   return nullptr;
 }
 

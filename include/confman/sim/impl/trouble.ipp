@@ -93,6 +93,9 @@ CONFMAN_DECL void world::draw_fault(fault::set one) {
       d.kind = decision_kind::frozen_clock;
       d.count = dice_.skewed(1, 10 * shared_.plan.election_ticks);
       return perform(d);
+    case fault::latent_rot:
+      d.kind = decision_kind::latent_rot;
+      return perform(d);
     case fault::stop:
       d.kind = decision_kind::stop;
       break;

@@ -35,6 +35,7 @@ CONFMAN_DECL world::world(const scenario& plan, std::vector<decision>&& decision
       script_(std::move(decisions)),
       led_(plan.nodes + plan.spares + 1),
       armed_(plan.nodes + plan.spares + 1),
+      stops_(plan.nodes + plan.spares + 1),
       pause_seeds_(plan.nodes + plan.spares + 1),
       fell_(plan.nodes + plan.spares + 1),
       in_use_(plan.nodes + plan.spares + 1),
@@ -92,6 +93,7 @@ CONFMAN_DECL outcome world::run() {
     shared_.counts.add(counted::misdirected_sectors, d.misdirected);
     shared_.counts.add(counted::lasting_errors, d.lasting);
     shared_.counts.add(counted::full_disks, d.no_space);
+    shared_.counts.add(counted::lost_writes, d.lost_writes);
   }
   shared_.counts.add(counted::events, shared_.time.taken());
   shared_.counts.add(counted::virtual_ms, shared_.time.now() / 1000);
@@ -184,6 +186,7 @@ CONFMAN_DECL void world::after(node& n) {
     if (n.fuse().blown()) shared_.counts.add(counted::effect_crashes);
     return crash(n);
   }
+  if (n.left()) return crash(n, aftermath(stops_[n.id().value()]));
   if (!n.leads()) return;
   if (!quorum_.empty()) keep_quorum(n);
   if (led_[n.id().value()] == n.core().term()) return;
@@ -224,7 +227,11 @@ CONFMAN_DECL std::string world::describe_nodes() const {
   std::string text;
   for (const auto& n : nodes_) {
     text += "\n  node " + std::to_string(n->id().value()) + ": ";
-    text += !in_use_[n->id().value()] ? "not in use" : !n->up() ? "down" : n->paused() ? "paused" : "up";
+    text += !in_use_[n->id().value()] ? "not in use"
+            : !n->up()                ? "down"
+            : n->paused()             ? "paused"
+            : n->leaving()            ? "leaving"
+                                      : "up";
     if (std::find(quorum_.begin(), quorum_.end(), n->id()) != quorum_.end()) text += ", healed";
     if (!n->up()) continue;
     const raft_core& c = n->core();
