@@ -86,12 +86,51 @@ TEST_CASE("a learner that becomes a voter while it is far behind is found (13)")
   const auto promoting = [](std::uint64_t lag) { return changing(only({1, 2}), add_voter(3), 2, 0, lag); };
   c.put(two, promoting(0).disk);
   SUBCASE("close enough") {
-    CHECK_NOTHROW(c.step(promoting(1)));
+    test_node leader = promoting(1);
+    acknowledge(leader, 3, 1);
+    CHECK_NOTHROW(c.step(leader));
   }
   SUBCASE("too far") {
     CHECK(refuses(invariant::configuration_safety,
                   "promotes node 3, whose log is known up to 0, by the entry at 2",
                   [&] { c.step(promoting(0)); }));
+  }
+  SUBCASE("nothing was heard of it") {
+    CHECK(refuses(invariant::configuration_safety,
+                  "promotes node 3, whose log is known up to 0, by the entry at 2",
+                  [&] { c.step(promoting(1)); }));
+  }
+}
+
+TEST_CASE("a change while leadership is handed over is found (13)") {
+  cluster c;
+  test_node leader = changing(bound_voters(3), remove_member(3), 2);
+  c.put(two, leader.disk);
+  c.put(three, leader.disk);
+  REQUIRE_FALSE(leader.core().transfer_leadership(two));
+  CHECK(refuses(invariant::configuration_safety, "begins a change of members at 2 while it hands over",
+                [&] { c.step(leader); }));
+}
+
+TEST_CASE("a joint configuration that is left for another than it announced is found (13)") {
+  cluster c;
+  confman::configuration joint = bound_voters(2);
+  joint.outgoing = bound_voters(3).incoming;
+  joint.learners_next = only({3}).incoming;
+  joint.auto_leave = true;
+  c.judge.on_start(one, node_of(1, {}, joint).core());
+  const auto leave = [&](const confman::member_change& what) {
+    const test_node leader = changing(bound_voters(3), what, 2);
+    c.put(two, leader.disk);
+    c.put(three, leader.disk);
+    c.step(leader);
+  };
+  SUBCASE("as announced") {
+    CHECK_NOTHROW(leave(add_learner(3)));
+  }
+  SUBCASE("a learner is lost") {
+    CHECK(refuses(invariant::configuration_safety, "which doesn't have the voters and learners",
+                  [&] { leave(remove_member(3)); }));
   }
 }
 

@@ -210,3 +210,34 @@ TEST_CASE("a session that should have made room for another, and one that should
     CHECK(s.refuses(e, result));
   }
 }
+
+TEST_CASE("a session that is kept alive or closed is so in the model, too") {
+  session_model model;
+  model.open(1, 5);
+  model.pass(1, 0);
+  model.pass(1, 4000);
+  CHECK(model.keep_alive(1, 2));
+  model.pass(1, 9000);
+  CHECK(model.use(1, 1, 1) == verdict::expired);  // acknowledged
+  CHECK(model.use(1, 2, 2) == verdict::taken);
+  CHECK(model.close(1));
+  CHECK_FALSE(model.close(1));
+  CHECK_FALSE(model.keep_alive(1, 2));
+  CHECK(model.use(1, 3, 2) == verdict::expired);
+}
+
+TEST_CASE("a session that lives on after it was closed is found (11)") {
+  in_session s;
+  confman::command_view close;
+  close.kind = confman::command_kind::session_close;
+  close.session = s.session;
+  close.author = one;
+  close.timestamp = s.calls.stamp(s.calls.begin(one, call_kind::upkeep, 0), one);
+  const confman::entry closing = s.entry_of(close);
+  REQUIRE_FALSE(s.refuses(closing, s.map.apply(closing)));
+  const confman::entry e = s.write(0);
+  apply_result late = s.map.apply(e);
+  CHECK(late.code == errc::session_expired);
+  late.code = {};
+  CHECK(s.refuses(e, late));
+}

@@ -187,3 +187,14 @@ TEST_CASE("watchers in a quiet world see its changes and resume elsewhere") {
   CHECK(end.counts[counted::watched_changes] > 10);
   CHECK(end.counts[counted::watches_resumed] > 0);
 }
+
+TEST_CASE("a watch that has kept more than its buffer holds is found (22)") {
+  watched w;
+  CHECK_NOTHROW(w.account.on_taken(one, 4, 4));
+  try {
+    w.account.on_taken(one, 5, 4);
+    CHECK(false);
+  } catch (const violation& v) {
+    CHECK(v.which() == invariant::bounded_memory);
+  }
+}

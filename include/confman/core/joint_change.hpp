@@ -13,6 +13,7 @@
 
 #include "confman/core/configuration.hpp"
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 

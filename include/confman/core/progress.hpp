@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "confman/core/log_view.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman {
 
@@ -22,7 +23,7 @@ class replication_window {
   }
   void acknowledged(log_index match) noexcept {
     while (!sent_.empty() && sent_.front().last <= match) {
-      bytes_ -= sent_.front().bytes;
+      if (!CONFMAN_MUTANT(window_bytes_kept)) bytes_ -= sent_.front().bytes;
       sent_.pop_front();
     }
   }
@@ -101,7 +102,7 @@ struct progress {
   void forget_sent() noexcept {
     probe_sent = false;
     verify = false;
-    window.clear();
+    if (!CONFMAN_MUTANT(window_kept)) window.clear();
     fetching.reset();
     silent_ticks = 0;
   }

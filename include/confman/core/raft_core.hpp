@@ -181,6 +181,8 @@ class raft_core {
   [[nodiscard]] log_index commit() const noexcept { return state_.commit; }
   [[nodiscard]] log_index stable() const noexcept { return writes_.stable(); }
   [[nodiscard]] log_index applied() const noexcept { return applied_; }
+  // What is compared with max_uncommitted_bytes: the cost() of all entries behind the commit index.
+  [[nodiscard]] std::size_t uncommitted_bytes() const noexcept { return uncommitted_bytes_; }
   [[nodiscard]] const log_view& log() const noexcept { return log_; }
   [[nodiscard]] const configuration& members() const noexcept { return configurations_.effective(); }
   [[nodiscard]] const raft_options& options() const noexcept { return options_; }

@@ -41,7 +41,8 @@ class write_window {
   }
   // The same, of what a promise may depend on.
   [[nodiscard]] bool unsaved(const log_view& log, const hard_state& state) const noexcept {
-    return reset_ || truncate_from_ || log.last_index() > handed_ || state.term != handed_state_.term ||
+    return reset_ || truncate_from_ || log.last_index() > handed_ ||
+           (state.term != handed_state_.term && !CONFMAN_MUTANT(term_not_stored)) ||
            (state.vote != handed_state_.vote && !CONFMAN_MUTANT(vote_not_stored));
   }
 
@@ -49,12 +50,12 @@ class write_window {
   [[nodiscard]] std::optional<write_seq> barrier(const log_view& log,
                                                  const hard_state& state) const noexcept {
     if (unsaved(log, state)) return next_seq_;
-    if (!in_flight_.empty()) return in_flight_.back().seq;
+    if (!in_flight_.empty() && !CONFMAN_MUTANT(flight_ignored)) return in_flight_.back().seq;
     return std::nullopt;
   }
 
   void truncated(log_index from) {
-    if (from <= handed_) {
+    if (from <= handed_ || CONFMAN_MUTANT(truncation_of_unwritten)) {
       truncate_from_ = truncate_from_ ? std::min(*truncate_from_, from) : from;
       handed_ = from - 1;
     }
@@ -67,7 +68,7 @@ class write_window {
   // done the same.
   void reset(const log_place& end) {
     reset_ = log_reset{end.at, end.hash};
-    truncate_from_.reset();
+    if (!CONFMAN_MUTANT(reset_keeps_truncation)) truncate_from_.reset();
     release_before_.reset();
     handed_ = end.at.index;
     if (CONFMAN_MUTANT(reset_unclamped)) {

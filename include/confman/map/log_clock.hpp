@@ -7,6 +7,7 @@
 
 #include "confman/config.hpp"
 #include "confman/core/ids.hpp"
+#include "confman/mutants.hpp"
 
 namespace confman::detail {
 
@@ -39,10 +40,11 @@ class log_clock {
     a.used_by = index;
     const std::int64_t ahead = stamp + a.offset - now_;
     if (ahead > 0) {
-      now_ += ahead < max_step ? ahead : max_step;
+      now_ += ahead < max_step || CONFMAN_MUTANT(log_time_leaps) ? ahead : max_step;
       if (now_ > limit) now_ = limit;
     }
-    if (ahead > max_step || ahead < -went_back) a.offset = now_ - stamp;
+    if (ahead > max_step || (ahead < -went_back && !CONFMAN_MUTANT(author_stays_behind)))
+      a.offset = now_ - stamp;
     return now_;
   }
 

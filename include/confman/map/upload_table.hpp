@@ -35,6 +35,7 @@ class upload_table {
   // Drops what wasn't used for too long. `dropped(map_entry&&)` gets the memory.
   template <class Dropped>
   void expire(std::uint64_t index, std::int64_t now, Dropped&& dropped) {
+    if (CONFMAN_MUTANT(upload_outlives)) return;
     while (!uploads_.empty() && (index - uploads_.front().used_by > max_upload_idle_entries ||
                                  now - uploads_.front().used_at > max_upload_idle_time))
       dropped(drop(0));

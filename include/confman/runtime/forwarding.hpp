@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "confman/core/read_index.hpp"
+#include "confman/mutants.hpp"
 #include "confman/runtime/operation.hpp"
 
 namespace confman {
@@ -15,7 +16,7 @@ namespace confman {
 class forwarded_writes {
  public:
   explicit forwarded_writes(std::uint64_t boot, incarnation_id incarnation = {})
-      : next_(first_request(boot, incarnation)) {}
+      : next_(CONFMAN_MUTANT(forward_numbers_repeat) ? 0 : first_request(boot, incarnation)) {}
 
   [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
   [[nodiscard]] bool full(std::size_t max_requests, std::size_t max_bytes) const noexcept {
@@ -86,7 +87,7 @@ class forward_filter {
       return true;
     }
     const std::uint64_t behind = w.newest - request;
-    if (behind == 0 || behind > 64) return false;
+    if (behind == 0 || behind > 64) return behind > 64 && CONFMAN_MUTANT(forward_filter_forgets);
     const std::uint64_t bit = std::uint64_t{1} << (behind - 1);
     if (w.older & bit) return false;
     w.older |= bit;

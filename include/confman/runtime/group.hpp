@@ -114,7 +114,7 @@ class group {
   void persisted(write_seq seq, const failure& error) {
     write_in_flight_ = false;
     if (!running()) return;
-    if (error) return fail(error);
+    if (error && !CONFMAN_MUTANT(failed_write_ignored)) return fail(error);
     core_.persisted(seq);
   }
 
@@ -156,7 +156,7 @@ class group {
     if (!replaced) return fail(replaced.error());
     if (!*replaced) return;
     const log_index at = core_.applied();
-    writes_.jumped(at);
+    if (!CONFMAN_MUTANT(jump_refuses)) writes_.jumped(at);
     for (cluster_operation* o : changes_.jumped(at))
       o->complete({errc::outcome_unknown, "the state was replaced by a snapshot; read the members"}, {});
     for (read_operation* r : reads_.applied(at)) r->complete({});
@@ -280,6 +280,7 @@ class group {
       if (e.type == entry_type::configuration || !changes_.empty()) changes_.applied({e.term, e.index});
       writes_.applied({e.term, e.index}, result);
     });
+    if (CONFMAN_MUTANT(told_before_published)) writes_.tell();
     map_.publish();
     core_.applied(last);
     writes_.tell();
@@ -358,7 +359,7 @@ class group {
   void watch_disk() {
     if (!write_in_flight_ || core_.role() != role::leader) return;
     if (core_.members().incoming.size() < 2) return;
-    if (now_ - write_began_ < options_.raft.election_ticks) return;
+    if (now_ - write_began_ < options_.raft.election_ticks || CONFMAN_MUTANT(stalled_leader_leads)) return;
     observer_.on_event(
         {errc::storage_failed, "node " + std::to_string(options_.raft.self.value()) +
                                    ": the disk has not finished a write for an election timeout; "
@@ -423,6 +424,7 @@ class group {
   }
 
   void expire() {
+    if (CONFMAN_MUTANT(deadline_ignored)) return;
     writes_.finish([this](const write_operation& w) { return w.deadline <= now_; }, errc::outcome_unknown,
                    errc::no_leader);
     finish_reads([this](const read_operation& o) { return o.deadline <= now_; }, errc::timed_out);

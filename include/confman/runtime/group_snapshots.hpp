@@ -10,6 +10,7 @@
 #include "confman/core/raft_core.hpp"
 #include "confman/map/map_state.hpp"
 #include "confman/map/snapshot_loader.hpp"
+#include "confman/mutants.hpp"
 #include "confman/runtime/group_observer.hpp"
 #include "confman/runtime/member_operations.hpp"
 #include "confman/runtime/snapshot_transfer.hpp"
@@ -239,7 +240,7 @@ class group_snapshots {
   }
   // Once the state contains what the snapshot does.
   void cut_log() {
-    if (!ahead_ || core_.applied() < ahead_->at.index) return;
+    if (!ahead_ || (core_.applied() < ahead_->at.index && !CONFMAN_MUTANT(cut_before_applied))) return;
     core_.compacted(*ahead_, keep_from(ahead_->at.index));
     ahead_.reset();
   }

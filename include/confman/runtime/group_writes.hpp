@@ -219,7 +219,7 @@ class group_writes {
     // No answer: this may be the duplicate of a request that was accepted when this node led, so "certainly
     // not applied" would be a guess. The sender learns of the change of leader and reports an unknown
     // outcome.
-    if (term != core_.term() || core_.role() != role::leader) return;
+    if ((term != core_.term() && !CONFMAN_MUTANT(forward_any_term)) || core_.role() != role::leader) return;
     if (!filter_.accept(term, from, request.request) && !CONFMAN_MUTANT(forward_twice)) return;
     if (waiting() >= limits_.max_waiting)
       return respond(from, {request.request, forward_status::busy, {}, {}});

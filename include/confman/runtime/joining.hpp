@@ -10,6 +10,7 @@
 #include "confman/core/joint_change.hpp"
 #include "confman/core/raft_core.hpp"
 #include "confman/error.hpp"
+#include "confman/mutants.hpp"
 #include "confman/runtime/operation.hpp"
 #include "confman/transport/address.hpp"
 
@@ -57,7 +58,7 @@ class joining {
     const bool is_member = core.members().contains(self);
     if (is_member && settled) was_member_ = true;
     if (is_member) return !core.members().is_voter(self) && !(plan_.request.as_learner && settled);
-    return began_empty_ && !was_member_;
+    return began_empty_ && (!was_member_ || CONFMAN_MUTANT(removed_joins_again));
   }
 
   join_plan plan_;

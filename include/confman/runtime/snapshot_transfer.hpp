@@ -103,11 +103,12 @@ class outgoing_snapshots {
       if (it == transfers_.end()) it = transfers_.begin();
       auto& [to, t] = *it;
       const std::uint64_t window = (t.known ? options_.window : 1) * options_.piece_bytes;
-      const std::uint64_t limit = std::min(t.confirmed + window, t.file.bytes);
+      const std::uint64_t limit =
+          CONFMAN_MUTANT(piece_window_ignored) ? t.file.bytes : std::min(t.confirmed + window, t.file.bytes);
       if (t.next < limit && t.reading < options_.window) {
         const auto bytes =
             static_cast<std::size_t>(std::min<std::uint64_t>(options_.piece_bytes, t.file.bytes - t.next));
-        if (options_.bytes_per_tick != 0) {
+        if (options_.bytes_per_tick != 0 && !CONFMAN_MUTANT(rate_unlimited)) {
           if (allowance_ < bytes) return wanted;  // it is first when there is more
           allowance_ -= bytes;
         }
@@ -267,7 +268,7 @@ class incoming_snapshot {
 
   // The disk or the file was bad: forget it, the next offer begins anew.
   void failed() {
-    writing_ = false;
+    if (!CONFMAN_MUTANT(failed_piece_blocks)) writing_ = false;
     reset();
   }
 

@@ -23,6 +23,7 @@
 #include "confman/sim/session_model.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/trace.hpp"
+#include "confman/sim/upload_model.hpp"
 
 namespace confman::sim {
 
@@ -32,7 +33,8 @@ enum class call_kind : std::uint8_t {
   exchange,
   compare_erase,
   open_session,
-  piece,  // of a large value
+  piece,   // of a large value
+  upkeep,  // a session is kept alive, or closed
   application,
   read_linearizable,
   read_at_least,
@@ -131,6 +133,8 @@ class history {
   // The place that a linearizable call beginning now must not come before.
   [[nodiscard]] std::uint64_t floor() const noexcept { return floor_; }
   [[nodiscard]] std::uint64_t applied() const noexcept { return applied_.size() - 1; }
+  // Values that have arrived in part, as of applied().
+  [[nodiscard]] std::size_t uploads() const noexcept { return uploads_.size(); }
   // Everything that was changed, in order.
   [[nodiscard]] const std::vector<key_change>& changes() const noexcept { return changes_; }
 
@@ -180,7 +184,7 @@ class history {
   }
   [[nodiscard]] recorded_call* recorded(call_id id, recorded_call::ending end);
   void replay(node_id node, const entry& e, const apply_result& result);
-  void replay_command(const command_view& command, call& c, effect& done, const apply_result& result);
+  void replay_command(const command_view& command, call& c, effect& done);
   [[nodiscard]] bool replay_session(const command_view& command, call& c, effect& done,
                                     const apply_result& result);
   void replay_application(const command_view& command, effect& done);
@@ -195,6 +199,7 @@ class history {
   std::vector<effect> applied_;            // by index
   std::vector<std::vector<change>> keys_;  // by key, in order of index
   session_model sessions_;
+  upload_model uploads_;
   std::vector<key_change> changes_;
   std::map<std::string, std::uint64_t, std::less<>> own_;  // the revisions of an application's keys
   bool application_writes_ = false;

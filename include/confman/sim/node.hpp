@@ -25,6 +25,7 @@
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/timeline.hpp"
 #include "confman/sim/trace.hpp"
+#include "confman/sim/transfer_check.hpp"
 #include "confman/storage/log.hpp"
 
 namespace confman::sim {
@@ -135,6 +136,8 @@ class node final : private group_observer {
   [[nodiscard]] const map_state& map() const noexcept { return *map_; }
   [[nodiscard]] watch_hub& watches() noexcept { return map_->watches(); }
   [[nodiscard]] tick_count now() const noexcept { return group_->now(); }
+  // The entry that this process has executed last, published or not.
+  [[nodiscard]] log_index executed() const noexcept { return executed_; }
   [[nodiscard]] bool leads() const noexcept { return up() && core().role() == role::leader; }
   // Which directory it runs on, or would.
   [[nodiscard]] incarnation_id incarnation() const noexcept {
@@ -159,7 +162,10 @@ class node final : private group_observer {
     void take_snapshot(map_capture&& state, const snapshot_meta& meta) const {
       self->take_snapshot(std::move(state), meta);
     }
-    void read_snapshot(const snapshot_read& what) const { self->add_job(read_job{what, {}}); }
+    void read_snapshot(const snapshot_read& what) const {
+      self->transfers_.on_read(what, self->now());
+      self->add_job(read_job{what, {}});
+    }
     void receive_snapshot(snapshot_write&& piece) const { self->add_job(receive_job{std::move(piece), {}}); }
     void settle_snapshot(const snapshot_file& file, bool good) const {
       self->add_job(settle_job{file, good});
@@ -214,6 +220,10 @@ class node final : private group_observer {
   [[nodiscard]] bool open_snapshots(recovered_log& found, std::optional<snapshot_file>& newest);
   void after_input();
   void check_step();
+  void check_sent(const message& m);
+  void check_disk_watched() const;
+  void check_refusals(const message& m);
+  void check_told(node_id leader, log_index commit) const;
   void choose_settings();
   void note_arrived(version snapshot);
   void schedule(event_kind kind, micros delay);
@@ -252,7 +262,11 @@ class node final : private group_observer {
   bool writing_now_ = false;
   failure write_failure_;
   log_index published_;
+  log_index executed_;
+  tick_count write_began_ = 0;
+  bool was_member_ = false;  // this process knows that it was one
   memory_check memory_;
+  transfer_check transfers_;
   bool snapshotting_ = false;
   log_index snapshot_begun_;
   std::deque<fetch_job> fetches_;

@@ -181,6 +181,7 @@ class oracle {
   void check_leader(node_id node, node_account& account, const raft_core& core);
   void check_elected(node_id node, const raft_core& core);
   void check_leading(node_id node, const node_account& account, const raft_core& core);
+  void check_left(node_id node, const configuration& joint, const raft_core& core);
   void check_promotions(node_id node, const configuration& before, const raft_core& core);
   void check_binding(node_id node, const configuration& before, log_index before_at, const raft_core& core);
   [[nodiscard]] bool has_voted(const member& m, term_t term, node_id candidate) const;

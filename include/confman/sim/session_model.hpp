@@ -28,6 +28,8 @@ class session_model {
     now_ += std::clamp<std::int64_t>(ahead, 0, most);
     if (ahead > most || ahead < -too_far_back) clock->second = now_ - stamp;
   }
+  // Log time, in microseconds.
+  [[nodiscard]] std::int64_t now() const noexcept { return now_; }
   // Returns how many others had to go: those that were used longest ago. Whose time is over counts no more:
   // the map closes a few of these with each entry, which are all as long as the limit is small.
   std::size_t open(std::uint64_t id, std::uint64_t time_to_live_ms) {
@@ -48,21 +50,28 @@ class session_model {
     full,     // ... with busy: too many answers are kept
   };
   [[nodiscard]] verdict use(std::uint64_t id, std::uint64_t sequence, std::uint64_t acknowledged) {
+    if (!keep_alive(id, acknowledged)) return verdict::expired;
+    session& s = sessions_.at(id);
+    if (sequence < s.acknowledged) return verdict::expired;
+    if (s.kept.contains(sequence)) return verdict::again;
+    return s.kept.size() < max_kept_answers ? verdict::taken : verdict::full;
+  }
+  // False: it has expired, or was closed.
+  [[nodiscard]] bool keep_alive(std::uint64_t id, std::uint64_t acknowledged) {
     const auto found = sessions_.find(id);
-    if (found == sessions_.end()) return verdict::expired;
+    if (found == sessions_.end()) return false;
     session& s = found->second;
     if (now_ > s.used_at + s.time_to_live) {
       sessions_.erase(found);
-      return verdict::expired;
+      return false;
     }
     s.used_at = now_;
     s.use = ++uses_;
     s.acknowledged = std::max(s.acknowledged, acknowledged);
     s.kept.erase(s.kept.begin(), s.kept.lower_bound(s.acknowledged));
-    if (sequence < s.acknowledged) return verdict::expired;
-    if (s.kept.contains(sequence)) return verdict::again;
-    return s.kept.size() < max_kept_answers ? verdict::taken : verdict::full;
+    return true;
   }
+  [[nodiscard]] bool close(std::uint64_t id) { return keep_alive(id, 0) && sessions_.erase(id) != 0; }
   void remember(std::uint64_t id, std::uint64_t sequence) { sessions_.at(id).kept.insert(sequence); }
 
  private:

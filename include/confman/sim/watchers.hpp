@@ -27,6 +27,8 @@ class watch_account {
   // It was told that changes are missing, and has read the prefix at this revision instead.
   CONFMAN_DECL void skip_to(std::uint64_t revision);
   // What a watch gave. Throws violation.
+  // All of what was there has been taken: so many changes, of a buffer (and, at first, a history) for `most`.
+  CONFMAN_DECL void on_taken(node_id at, std::size_t changes, std::size_t most) const;
   CONFMAN_DECL void on_batch(node_id at, const change_batch& batch);
 
   [[nodiscard]] const std::string& prefix() const noexcept { return prefix_; }
@@ -80,7 +82,8 @@ class watchers {
   CONFMAN_DECL void connect(std::uint32_t who, node& at);
   CONFMAN_DECL void refused(watcher& w, node& at, const failure& why);
   CONFMAN_DECL void on_notified(std::uint32_t who, std::uint64_t number);
-  CONFMAN_DECL void take(std::uint32_t who);
+  // `history`: so many changes of it may be there beside those of the buffer.
+  CONFMAN_DECL void take(std::uint32_t who, std::size_t history = 0);
   CONFMAN_DECL void ended(watcher& w, const change_batch& batch);
   CONFMAN_DECL static std::string draw_prefix(dice& own, unsigned keys);
 

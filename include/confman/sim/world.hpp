@@ -103,6 +103,8 @@ class world {
   void issue_read(std::uint32_t who, node& at, call_kind kind, std::uint32_t key);
   void cancel_one(dice& own);
   void lose_calls(const node& n);
+  void check_visible(const node& at, log_index written) const;
+  void check_deadlines() const;
   [[nodiscard]] node* pick_running(dice& own);
 
   // decisions
@@ -132,6 +134,7 @@ class world {
   [[nodiscard]] bool wipe(node& n);
   [[nodiscard]] bool change(const decision& d, node& at);
   void submit(change_call& call, const decision& d, node& at);
+  void check_change(const node& at, const std::vector<member_change>& changes) const;
   [[nodiscard]] bool invite(const decision& d, node& n);
   [[nodiscard]] bool retire(const decision& d, node& n);
 
@@ -186,6 +189,9 @@ class world {
   void hide_leader(const node& from);
   void ruin();
   void check_stability();
+  void check_bound();
+  void check_priorities();
+  void check_transfer();
   void converge();
   [[nodiscard]] bool converged();
 

@@ -69,6 +69,8 @@ class log {
     if (void_all) release_to_ = active().sequence;
     if (failure f = write_frame(records_, 0)) return fail(std::move(f));
     content_frame_ = next_frame_ - 1;
+    if (CONFMAN_MUTANT(void_before_synced))
+      if (failure f = release_void()) return fail(std::move(f));
     remember(batch, offset_ - frame);
     if (options_.prepare_ahead)
       if (const std::uint64_t target = 2 * offset_; target >= prepared_ + step_) {
@@ -140,7 +142,9 @@ class log {
     }
     std::size_t keep = 0;
     for (std::size_t i = 1; i < segments_.size(); ++i)
-      if (segments_[i].base.index < index && segments_[i].can_be_first) keep = i;
+      if (segments_[i].base.index < index + (CONFMAN_MUTANT(release_one_more) ? 1u : 0u) &&
+          segments_[i].can_be_first)
+        keep = i;
     if (keep == 0 || CONFMAN_MUTANT(release_never)) return {};
     if (failure f = release(keep)) return fail(std::move(f));
     const log_format::anchor start = segments_.front().base;
@@ -334,6 +338,7 @@ class log {
 
   // A truncation in the last of the first `count` segments.
   void note_truncation(log_index from, std::size_t count) {
+    if (CONFMAN_MUTANT(truncated_segment_first)) return;
     for (std::size_t i = 0; i < count; ++i)
       if (from <= segments_[i].base.index) segments_[i].can_be_first = false;
   }
@@ -412,10 +417,13 @@ class log {
     log_format::identity who = directory_.who();
     who.first_segment = segments_[keep].sequence;
     who.known_frame = synced_;
-    if (failure f = directory_.save(who)) return f;
+    if (!CONFMAN_MUTANT(freed_before_noted))
+      if (failure f = directory_.save(who)) return f;
     vouched_ = std::max(vouched_, synced_);
     for (std::size_t i = 0; i < keep; ++i)
       if (failure f = directory_.recycle(segments_[i].sequence, segments_[i].capacity)) return f;
+    if (CONFMAN_MUTANT(freed_before_noted))
+      if (failure f = directory_.save(who)) return f;
     segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(keep));
     places_.release_before(segments_.front().sequence);
     reader_.forget();

@@ -69,6 +69,8 @@ class snapshot_writer {
     if (failure f = put(snapshot_format::encode(footer_), {})) return fail(f);
     if (!CONFMAN_MUTANT(snapshot_not_synced))
       if (failure f = sync()) return fail(f);
+    if (CONFMAN_MUTANT(older_removed_first))
+      for (const snapshot_info& older : store_->kept_) (void)store_->fs_->remove(older.path);
     file_.reset();
     info_.bytes = offset_;
     info_.raw_bytes = footer_.raw_bytes;

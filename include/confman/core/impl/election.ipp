@@ -9,6 +9,7 @@ CONFMAN_DECL void raft_core::reset_election_timer() {
   // Randomised so that split votes are rare and resolved quickly (paper, 5.2).
   election_timeout_ = options_.election_ticks +
                       static_cast<std::uint32_t>(random_.below(options_.election_ticks)) + priority_delay();
+  if (CONFMAN_MUTANT(timeout_not_random)) election_timeout_ = options_.election_ticks;
 }
 
 // Within the minimum election timeout after hearing from a leader, or being one that a quorum answers, a node
@@ -35,7 +36,7 @@ CONFMAN_DECL void raft_core::become_follower(term_t term, node_id leader) {
   }
   // A higher term alone doesn't put off our own campaign: a candidate that can't win must not keep us from
   // trying.
-  if (leader || was_leader) reset_election_timer();
+  if ((leader && !CONFMAN_MUTANT(leader_unheard)) || was_leader) reset_election_timer();
 }
 
 // Ask first whether an election could be won, without disturbing anybody's term (thesis, 9.6).

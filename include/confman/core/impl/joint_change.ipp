@@ -45,7 +45,7 @@ inline void apply_change(configuration& c, const member_change& change) {
       const auto at = place_of(*list, id);
       if (at == list->end() || at->id != id) continue;
       at->address = change.who.address;
-      at->priority = change.who.priority;
+      if (!CONFMAN_MUTANT(priority_not_updated)) at->priority = change.who.priority;
     }
     return;
   }
@@ -54,7 +54,8 @@ inline void apply_change(configuration& c, const member_change& change) {
   for (auto* list : {&c.incoming, &c.learners, &c.learners_next}) drop_member(*list, id);
   if (change.what == member_change::action::add_voter) put_member(c.incoming, who);
   if (change.what == member_change::action::add_learner)
-    put_member(in_list(c.outgoing, id) ? c.learners_next : c.learners, who);
+    put_member(in_list(c.outgoing, id) && !CONFMAN_MUTANT(demoted_at_once) ? c.learners_next : c.learners,
+               who);
 }
 
 // How many ids vote on one side only.
@@ -195,7 +196,8 @@ CONFMAN_DECL result<configuration> change_one_leniently(const configuration& cur
   if (current.joint()) return detail::change_while_joint();
   configuration next = apply_changes(current, changes);
   if (next.incoming.empty()) return detail::no_voter_left();
-  if (const std::size_t differ = detail::voters_that_differ(current, next); differ > 1)
+  if (const std::size_t differ = detail::voters_that_differ(current, next);
+      differ > (CONFMAN_MUTANT(two_voters_at_once) ? 2u : 1u))
     return failure(errc::bad_change, "change of members: " + std::to_string(differ) +
                                          " voters would change at once, which needs a joint phase; enter a "
                                          "joint configuration, or change one voter at a time");
@@ -218,7 +220,8 @@ CONFMAN_DECL result<configuration> leave_joint(const configuration& joint) {
   if (!joint.joint())
     return failure(errc::bad_change, "leave joint: the configuration isn't joint; there is nothing to leave");
   configuration next = joint;
-  for (const member& m : joint.learners_next) detail::put_member(next.learners, m);
+  if (!CONFMAN_MUTANT(demoted_lost))
+    for (const member& m : joint.learners_next) detail::put_member(next.learners, m);
   next.outgoing.clear();
   next.learners_next.clear();
   next.auto_leave = false;

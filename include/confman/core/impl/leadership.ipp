@@ -13,6 +13,7 @@ namespace confman {
 CONFMAN_DECL bool raft_core::may_campaign() const noexcept {
   const member* me = own_vote();
   if (CONFMAN_MUTANT(learner_stands)) return true;
+  if (CONFMAN_MUTANT(priority_zero_never_stands)) return me && me->priority != 0;
   return me && (me->priority != 0 || missed_leaders_ > 1 ||
                 (missed_leaders_ > 0 && (refused_behind_ || members_at() > state_.commit)));
 }
@@ -65,7 +66,8 @@ CONFMAN_DECL node_id raft_core::best_successor(const leader_role& self, unsigned
   for (const progress& p : self.peers) {
     if (p.id == options_.self || !(p.recently_active || p.was_active) || !p.match) continue;
     for (const member& m : members().incoming) {
-      if (m.id != p.id || m.priority <= above_priority) continue;
+      if (m.id != p.id || m.priority < above_priority) continue;
+      if (m.priority == above_priority && !CONFMAN_MUTANT(equals_take_over)) continue;
       const std::tuple<bool, unsigned, log_index> rank{close_behind(p), m.priority, p.match};
       if (!found || rank > best) {
         best = rank;
@@ -99,6 +101,7 @@ CONFMAN_DECL void raft_core::tick_priority(leader_role& self) {
   if (options_.priority_check_ticks == 0 || self.priority_elapsed < options_.priority_check_ticks) return;
   self.priority_elapsed = 0;
   if (!leads_surely() || change_under_way() || self.transfer_to) return;
+  if (CONFMAN_MUTANT(priorities_ignored)) return;
   const member* me = members().find_member(options_.self);
   const node_id better = best_successor(self, me ? me->priority : 0);
   const progress* p = better ? self.find(better) : nullptr;

@@ -57,7 +57,7 @@ CONFMAN_DECL raft_core::change_proposed raft_core::propose_change(std::span<cons
 
 CONFMAN_DECL failure raft_core::refuse_change(std::span<const member_change> changes) const {
   if (!is_leader()) return {errc::not_leader, "change of members: this node doesn't lead; ask the leader"};
-  if (transferring_to())
+  if (transferring_to() && !CONFMAN_MUTANT(change_in_transfer))
     return {errc::busy, "change of members: leadership is being transferred; try again at the new leader"};
   if (log_.last_index() - state_.commit >= options_.max_uncommitted_entries ||
       uncommitted_bytes_ >= options_.max_uncommitted_bytes)
@@ -86,7 +86,8 @@ CONFMAN_DECL failure raft_core::refuse_promotion(const member_change& change) co
   const progress* p = progress_of(change.who.id);
   const std::string learner = "change of members: learner " + std::to_string(change.who.id.value());
   // A new leader takes everybody for active, so that alone is no answer; nor is a late request.
-  if (!p || !(p->recently_active || p->was_active) || p->match == log_index{} || !known->incarnation)
+  const bool heard = p && (p->recently_active || p->was_active);
+  if (!heard || ((p->match == log_index{} || !known->incarnation) && !CONFMAN_MUTANT(promote_unheard)))
     return {errc::learner_behind, learner + " has not answered lately; promote it when it runs"};
   CONFMAN_MARK_IF(!close_behind(*p), learner_behind);
   if (!close_behind(*p) && !CONFMAN_MUTANT(promote_behind))
@@ -177,6 +178,7 @@ CONFMAN_DECL void raft_core::note_directory(progress& peer, incarnation_id incar
 // who weren't part of it are bound at once as long as nothing of it is committed: some of the founders may be
 // gone.
 CONFMAN_DECL void raft_core::bind_answered() {
+  if (CONFMAN_MUTANT(never_bound)) return;
   leader_role& self = *as_leader();
   const bool founded_by_majority =
       options_.first_election_by_majority && configurations_.at(state_.commit).first == log_index{};

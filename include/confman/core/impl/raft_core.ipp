@@ -91,8 +91,10 @@ CONFMAN_DECL raft_core::raft_core(const raft_options& options, configuration boo
     state_.vote = node_id{};
   }
   // The commit hint may have reached the disk in a write whose entries another write's truncation voided.
-  state_.commit = std::max(applied_, std::min(state_.commit, log_.last_index()));
-  for (log_index i = state_.commit + 1; i <= log_.last_index(); ++i) uncommitted_bytes_ += cost(log_.at(i));
+  if (!CONFMAN_MUTANT(commit_hint_unclamped))
+    state_.commit = std::max(applied_, std::min(state_.commit, log_.last_index()));
+  if (!CONFMAN_MUTANT(recovered_bytes_uncounted))
+    for (log_index i = state_.commit + 1; i <= log_.last_index(); ++i) uncommitted_bytes_ += cost(log_.at(i));
   trim(recovered.entries.size());
   checked_term_ = state_.term;
   checked_vote_ = state_.vote;
@@ -135,9 +137,11 @@ CONFMAN_DECL bool raft_core::may_be_newer(const message& m) const {
 }
 
 CONFMAN_DECL std::error_code raft_core::check_sender(const message& m) {
-  if (m.cluster != options_.cluster || m.group != options_.group) return errc::wrong_cluster;
-  if (m.to != options_.self || m.from == options_.self || !m.from) return errc::unknown_peer;
-  if (m.term > highest_term) return errc::bad_command;
+  if ((m.cluster != options_.cluster || m.group != options_.group) && !CONFMAN_MUTANT(cluster_unchecked))
+    return errc::wrong_cluster;
+  if ((m.to != options_.self && !CONFMAN_MUTANT(addressee_unchecked)) || m.from == options_.self || !m.from)
+    return errc::unknown_peer;
+  if (m.term > highest_term && !CONFMAN_MUTANT(any_term_taken)) return errc::bad_command;
   const member* sender = members().find_member(m.from);
   if (!sender) return detail::heard_from_strangers(m.body) ? std::error_code{} : errc::unknown_peer;
   if (sender->incarnation && sender->incarnation != m.incarnation && !may_be_newer(m) &&
@@ -166,7 +170,8 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
     // Asking must not raise terms (thesis, 9.6), nor may a candidate that a live leader's followers don't
     // need (leader stickiness: thesis, 4.2.3).
     if (pre_vote) return true;
-    if (vote && hears_leader() && !std::get<vote_request>(m.body).transfer) {
+    if (vote && hears_leader() &&
+        (!std::get<vote_request>(m.body).transfer || CONFMAN_MUTANT(transfer_not_excepted))) {
       CONFMAN_MARK(vote_ignored_for_leader);
       return false;
     }
@@ -177,7 +182,8 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   if (m.term == state_.term) return true;
   if (CONFMAN_MUTANT(stale_append_ok) && std::holds_alternative<append_ok>(m.body)) return true;
   if (CONFMAN_MUTANT(stale_vote_ok) && std::holds_alternative<vote_response>(m.body)) return true;
-  if (pre_vote) return true;  // answered by a refusal, whose term brings the sender up to date
+  if (pre_vote && !CONFMAN_MUTANT(stale_pre_vote_unanswered))
+    return true;  // answered by a refusal, whose term brings the sender up to date
   // A grant bears the term of who gave it, which may be lower than the asker's: asking raised nobody's term.
   if (std::holds_alternative<pre_vote_response>(m.body)) return true;
   // That our data directory isn't accepted is true whatever the term.
@@ -189,7 +195,7 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   // A deposed leader, or one whose term a lone candidate has passed: tell it, or it would lead in vain for
   // ever.
   CONFMAN_MARK_IF(from_leader, stale_leader_told);
-  if (from_leader) send(m.from, stale_term{});
+  if (from_leader && !CONFMAN_MUTANT(stale_leader_untold)) send(m.from, stale_term{});
   return false;
 }
 
@@ -312,9 +318,9 @@ CONFMAN_DECL void raft_core::send_when_durable(node_id to, message_body body) {
     send(to, std::move(body));
     return;
   }
-  if (!held_.empty() && held_.back().after == *after && held_.back().m.to == to &&
-      held_.back().m.term == state_.term && std::holds_alternative<append_ok>(body) &&
-      std::holds_alternative<append_ok>(held_.back().m.body)) {
+  const bool same_write = !held_.empty() && (held_.back().after == *after || CONFMAN_MUTANT(acks_merged));
+  if (same_write && held_.back().m.to == to && held_.back().m.term == state_.term &&
+      std::holds_alternative<append_ok>(body) && std::holds_alternative<append_ok>(held_.back().m.body)) {
     // One acknowledgement per write is enough: matches of one term only grow, but a late duplicate may say
     // less.
     auto& waiting = std::get<append_ok>(held_.back().m.body);
@@ -331,7 +337,7 @@ CONFMAN_DECL void raft_core::release_held() {
     held_.pop_front();
     // What an older term promised is moot; sending it under its old term would be harmless and useless.
     CONFMAN_MARK_IF(m.term != state_.term, promise_void);
-    if (m.term != state_.term) continue;
+    if (m.term != state_.term && !CONFMAN_MUTANT(void_promise_kept)) continue;
     (m.to == options_.self ? own : outbox_).push_back(std::move(m));
   }
   for (message& m : own) dispatch(m);

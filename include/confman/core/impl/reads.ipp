@@ -37,7 +37,8 @@ CONFMAN_DECL void raft_core::begin_reads() {
     return;
   }
   // Before its own term's first commit a leader doesn't know the commit index (thesis, 6.4, step 1).
-  self->rounds.begin(state_.commit, std::exchange(new_reads_, {}), std::exchange(new_remote_reads_, {}));
+  self->rounds.begin(CONFMAN_MUTANT(read_at_applied) ? applied_ : state_.commit,
+                     std::exchange(new_reads_, {}), std::exchange(new_remote_reads_, {}));
   send_heartbeats(*self);
   confirm_reads(*self);
 }

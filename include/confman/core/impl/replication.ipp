@@ -101,7 +101,8 @@ CONFMAN_DECL std::error_code raft_core::append_from(const append_request& body, 
 
 CONFMAN_DECL void raft_core::truncate(log_index from) {
   CONFMAN_MARK_IF(members_at() >= from, configuration_truncated);
-  for (log_index gone = from; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
+  if (!CONFMAN_MUTANT(truncated_bytes_kept))
+    for (log_index gone = from; gone <= log_.last_index(); ++gone) uncommitted_bytes_ -= cost(log_.at(gone));
   log_.truncate_from(from);
   writes_.truncated(from);
   configurations_.truncate_from(from);
@@ -116,10 +117,10 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, append_ok& body
   peer->verify = false;
   const bool news = body.match > peer->match;
   if (news || CONFMAN_MUTANT(match_goes_back)) peer->match = body.match;
-  peer->window.acknowledged(peer->match);
+  if (!CONFMAN_MUTANT(window_not_freed)) peer->window.acknowledged(peer->match);
   if (peer->state == progress_state::probe && body.match + 1 >= peer->next) peer->become_replicate();
   if (peer->state == progress_state::snapshot && peer->match + 1 >= stored_first_) peer->become_replicate();
-  if (peer->next <= peer->match) peer->next = peer->match + 1;
+  if (peer->next <= peer->match && !CONFMAN_MUTANT(next_behind_match)) peer->next = peer->match + 1;
   if (!news) return {};
   bind_answered();
   if (self->transfer_to == m.from) push_transfer(*self);
@@ -267,7 +268,7 @@ CONFMAN_DECL void raft_core::send_heartbeats(leader_role& self) {
 // hold that much, our disk has lost what it had synced. An empty log belongs to a wiped directory, whose
 // answers the leader will refuse by their incarnation, which says more.
 CONFMAN_DECL bool raft_core::lacks_acknowledged(log_index commit) const noexcept {
-  return commit > log_.last_index() && log_.last_index();
+  return commit > log_.last_index() && log_.last_index() && !CONFMAN_MUTANT(lost_tail_unnoticed);
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat& body) {
@@ -284,7 +285,7 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, heartbeat_respo
   if (!peer) return {};
   // A round not begun yet would confirm reads that come after the answer.
   if (body.round > self->rounds.latest()) return errc::bad_command;
-  peer->recently_active = true;
+  if (!CONFMAN_MUTANT(idle_is_silent)) peer->recently_active = true;
   peer->probe_sent = false;
   // Sent but not acknowledged since the last heartbeat: slow, or lost. Asking costs one empty message.
   if (peer->state == progress_state::replicate && peer->match + 1 < peer->next &&

@@ -21,7 +21,8 @@ CONFMAN_DECL void raft_core::recover_log(recovered_log& recovered) {
     log_.append(std::move(e));
   }
   applied_ = apply_handed_ = from;
-  if (snapshot_ && log_.place_at(from) != log_place{snapshot_->at, snapshot_->hash}) {
+  if (snapshot_ && log_.place_at(from) != log_place{snapshot_->at, snapshot_->hash} &&
+      !CONFMAN_MUTANT(recovery_keeps_log)) {
     CONFMAN_MARK(snapshot_recovered);
     begin_at(*snapshot_);
   }
@@ -34,7 +35,7 @@ CONFMAN_DECL void raft_core::begin_at(const snapshot_meta& meta) {
   log_.reset(end);
   writes_.reset(end);
   if (!CONFMAN_MUTANT(install_keeps_members)) configurations_.reset(meta.members_at, meta.members);
-  uncommitted_bytes_ = 0;
+  if (!CONFMAN_MUTANT(reset_bytes_kept)) uncommitted_bytes_ = 0;
   stored_first_ = meta.at.index + 1;
   stored_base_ = end;
   state_.commit = applied_ = apply_handed_ = meta.at.index;
@@ -118,7 +119,7 @@ CONFMAN_DECL void raft_core::compacted(const snapshot_meta& meta, log_index keep
 // freeing that at once would hold everything else up. `just_droppable`: as many as the input has made free to
 // go are dropped on top, so that no backlog grows; ticks and later inputs drop the rest.
 CONFMAN_DECL void raft_core::trim(std::size_t just_droppable) {
-  const log_index droppable = std::min(applied_, writes_.stable());
+  const log_index droppable = CONFMAN_MUTANT(trim_unstable) ? applied_ : std::min(applied_, writes_.stable());
   const log_index limit = std::min(droppable, log_.base().index + (max_trimmed_entries + just_droppable));
   log_.compact_to(std::min(stored_first_ - 1, limit));
   while (log_.bytes() > options_.max_cached_bytes && !CONFMAN_MUTANT(cache_unbounded) &&

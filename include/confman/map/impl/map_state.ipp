@@ -130,7 +130,8 @@ CONFMAN_DECL void map_state::write_in_session(const command_view& command, apply
         sessions_->remember(command, answer);
       return;
     case verdict::replay:
-      if (known->code != 0) answer.code = make_error_code(static_cast<errc>(known->code));
+      if (known->code != 0 && !CONFMAN_MUTANT(replayed_as_success))
+        answer.code = make_error_code(static_cast<errc>(known->code));
       answer.at = known->at;
       answer.revision = known->at.index.value();
       answer.previous_revision = known->previous_revision;

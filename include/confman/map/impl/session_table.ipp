@@ -104,7 +104,7 @@ CONFMAN_DECL void session_table::remove(places::iterator found) {
 CONFMAN_DECL bool session_table::close(std::uint64_t id, std::int64_t now) {
   const auto found = find_alive(id, now);
   if (found == by_id_.end()) return false;
-  remove(found);
+  if (!CONFMAN_MUTANT(session_not_closed)) remove(found);
   return true;
 }
 
@@ -141,7 +141,7 @@ CONFMAN_DECL bool session_table::keep_alive(std::uint64_t id, std::uint64_t ackn
                                             std::int64_t now) {
   const auto found = find_alive(id, now);
   if (found == by_id_.end()) return false;
-  touch(found, acknowledged, index, now);
+  if (!CONFMAN_MUTANT(keep_alive_ignored)) touch(found, acknowledged, index, now);
   return true;
 }
 

@@ -37,8 +37,10 @@ CONFMAN_DECL result<watch_id> watch_hub::add(std::string_view prefix, std::optio
 }
 
 CONFMAN_DECL void watch_hub::replay(watch& w) const {
-  auto at = std::upper_bound(history_.begin(), history_.end(), w.through,
-                             [](std::uint64_t after, const change& c) { return after < c.revision(); });
+  auto at =
+      std::upper_bound(history_.begin(), history_.end(), w.through, [](std::uint64_t after, const change& c) {
+        return after < c.revision() + (CONFMAN_MUTANT(watch_after_included) ? 1u : 0u);
+      });
   for (; at != history_.end(); ++at)
     if (at->key().substr(0, w.prefix.size()) == w.prefix) w.buffer.push_back(*at);
   w.replayed = w.buffer.size();
@@ -189,8 +191,9 @@ CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watc
                                    watch_list& lagging) {
   if (w->ended || c.revision() <= w->through) return;
   const std::size_t live = w->buffer.size() - w->replayed;
-  if (live >= w->limits.max_changes ||
-      (w->live_bytes + cost(c) > w->limits.max_bytes && !(live == 0 && is_large(c)))) {
+  const bool full = live >= w->limits.max_changes ||
+                    (w->live_bytes + cost(c) > w->limits.max_bytes && !(live == 0 && is_large(c)));
+  if (full && !CONFMAN_MUTANT(watch_buffer_unbounded)) {
     // All of a revision or nothing.
     for (; !w->buffer.empty() && w->buffer.back().revision() == c.revision(); w->buffer.pop_back())
       w->live_bytes -= cost(w->buffer.back());
@@ -211,12 +214,14 @@ CONFMAN_DECL void watch_hub::offer(const watch_pointer& w, const change& c, watc
 }
 
 CONFMAN_DECL void watch_hub::trim_history() {
+  if (CONFMAN_MUTANT(watch_history_unbounded)) return;
   const auto only_large = [this] {
     return history_.front().revision() == history_.back().revision() && is_large(history_.back());
   };
   while (history_.size() > limits_.max_changes || (history_bytes_ > limits_.max_bytes && !only_large())) {
-    floor_ = history_.front().revision();
-    while (!history_.empty() && history_.front().revision() == floor_) {
+    const std::uint64_t gone = history_.front().revision();
+    if (!CONFMAN_MUTANT(history_gap)) floor_ = gone;
+    while (!history_.empty() && history_.front().revision() == gone) {
       history_bytes_ -= cost(history_.front());
       forgotten_.push_back(std::move(history_.front().entry));
       history_.pop_front();

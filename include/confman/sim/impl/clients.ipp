@@ -23,6 +23,7 @@ class world::write_call final : public write_operation {
 
   void complete(std::error_code code, const apply_result& result) override {
     if (at_->dead()) return;  // nobody hears it any more
+    if (!code) owner_->check_visible(*at_, result.at.index);
     client& c = owner_->clients_[who_];
     // Too many answers are kept for it; this client doesn't wait for the one that it lacks.
     const bool full = what_.session == c.session && !c.waiting.empty() &&
@@ -115,6 +116,31 @@ class world::read_call final : public read_operation {
   std::uint32_t who_ = 0;
   history::call_id id_ = 0;
 };
+
+// Who is answered by the node that executed the write may read there at once.
+CONFMAN_DECL void world::check_visible(const node& at, log_index written) const {
+  if (at.executed() < written || at.map().revision() >= written.value()) return;
+  shared_.log.fail(invariant::read_your_writes,
+                   "node " + std::to_string(at.id().value()) + " answers the write at " +
+                       std::to_string(written.value()) + ", readers there see the map at " +
+                       std::to_string(at.map().revision()));
+}
+
+// Nothing waits longer than its caller does. Deadlines are looked at every few ticks.
+CONFMAN_DECL void world::check_deadlines() const {
+  constexpr tick_count late = 8;
+  const auto check = [&](const char* what, const auto& call) {
+    if (!call.at() || !call.at()->up() || call.at()->dead() || call.at()->now() <= call.deadline + late)
+      return;
+    shared_.log.fail(invariant::liveness,
+                     std::string(what) + " waits on node " + std::to_string(call.at()->id().value()) +
+                         " since its deadline, " + std::to_string(call.at()->now() - call.deadline) +
+                         " ticks ago");
+  };
+  for (const write_call& w : writes_) check("a write", w);
+  for (const read_call& r : reads_) check("a read", r);
+  for (const change_call& c : changes_) check("a change of members", c);
+}
 
 CONFMAN_DECL void world::lose_calls(const node& n) {
   for (write_call& w : writes_)
@@ -229,6 +255,7 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
   client& c = clients_[who];
   const bool in_session = clients_[who].own.chance(shared_.plan.sessions);
   if (in_session && c.session == 0) kind = call_kind::open_session;
+  if (in_session && c.session != 0 && c.own.chance(60)) kind = call_kind::upkeep;
   const history::call_id id = calls.begin(at.id(), kind, key);
   if (kind == call_kind::open_session) {
     command_view open;
@@ -237,6 +264,17 @@ CONFMAN_DECL void world::issue_write(std::uint32_t who, node& at, call_kind kind
     open.timestamp = calls.stamp(id, at.id());
     open.author = at.id();
     return submit_write(who, at, kind, id, {id, 0, 0, encode(open), 0});
+  }
+  if (kind == call_kind::upkeep) {
+    command_view upkeep;
+    // In half of the worlds none is closed: some must live until they are full.
+    const bool closes = id % 4 == 0 && shared_.plan.seed % 2 == 0;
+    upkeep.kind = closes ? command_kind::session_close : command_kind::session_keep_alive;
+    upkeep.session = c.session;
+    upkeep.acknowledged = c.waiting.empty() ? c.sequence + 1 : c.waiting.front();
+    upkeep.timestamp = calls.stamp(id, at.id());
+    upkeep.author = at.id();
+    return submit_write(who, at, kind, id, {id, 0, 0, encode(upkeep), 0});
   }
   const std::string name = history::key_name(key);
   const bool erases = kind == call_kind::erase || kind == call_kind::compare_erase;

@@ -282,9 +282,34 @@ CONFMAN_DECL bool world::change(const decision& d, node& at) {
     if (c.what == action::remove && members.contains(c.who.id)) removed_[c.who.id.value()] = true;
   change_call& call = new_change(at);
   call.what = cluster_operation::action::change_members;
-  call.changes = std::move(changes);
+  call.changes = changes;
+  const log_index before = at.core().members_at();
   submit(call, d, at);
+  if (at.up() && !at.dead() && at.core().members_at() != before) check_change(at, changes);
   return true;
+}
+
+// What was asked for and begun is in force at once, or will be when the joint phase ends.
+CONFMAN_DECL void world::check_change(const node& at, const std::vector<member_change>& changes) const {
+  using action = member_change::action;
+  const configuration& now = at.core().members();
+  const auto in = [](const std::vector<member>& list, node_id id) {
+    return std::any_of(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
+  };
+  for (const member_change& c : changes) {
+    const node_id id = c.who.id;
+    const bool voter = in(now.incoming, id), learner = in(now.learners, id) || in(now.learners_next, id);
+    const bool good = c.what == action::add_voter     ? voter && !learner
+                      : c.what == action::add_learner ? learner && !voter
+                      : c.what == action::remove
+                          ? !voter && !learner
+                          : now.contains(id) && now.find_member(id)->priority == c.who.priority;
+    if (!good)
+      shared_.log.fail(invariant::configuration_safety,
+                       "node " + std::to_string(at.id().value()) + " begins a change of members at " +
+                           std::to_string(at.core().members_at().value()) +
+                           " that doesn't do what was asked for node " + std::to_string(id.value()));
+  }
 }
 
 CONFMAN_DECL void world::submit(change_call& call, const decision& d, node& at) {

@@ -96,7 +96,10 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
       trace_.fail(invariant::exactly_once, "a command of nobody was applied at " + std::to_string(index));
     call& c = calls_[id];
     sessions_.pass(command->author.value(), command->timestamp);
-    if (command->session != 0 && replay_session(*command, c, done, result)) return applied_.push_back(done);
+    uploads_.expire(index, sessions_.now());
+    const bool upkeep = c.kind == call_kind::upkeep;
+    if (command->session != 0 && !upkeep && replay_session(*command, c, done, result))
+      return applied_.push_back(done);
     if (c.applied != 0)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " is applied at " +
                                                std::to_string(c.applied) + " and at " +
@@ -111,8 +114,8 @@ CONFMAN_DECL void history::replay(node_id node, const entry& e, const apply_resu
                                                std::to_string(c.floor) + " that had ended when it began");
     c.applied = index;
     done.by = id;
-    replay_command(*command, c, done, result);
-    if (command->session != 0 && done.code != errc::upload_expired)
+    replay_command(*command, c, done);
+    if (command->session != 0 && !upkeep && done.code != errc::upload_expired)
       sessions_.remember(command->session, command->sequence);
   } else if (e.type == entry_type::command) {
     done.code = errc::bad_command;
@@ -131,25 +134,35 @@ namespace detail {
 
 }  // namespace detail
 
-// What a command does to the model. Whether an upload is still there, the map says; all replicas must agree.
-CONFMAN_DECL void history::replay_command(const command_view& command, call& c, effect& done,
-                                          const apply_result& result) {
+// What a command does to the model.
+CONFMAN_DECL void history::replay_command(const command_view& command, call& c, effect& done) {
   const std::uint64_t index = done.at.index.value();
   if (c.kind == call_kind::application) return replay_application(command, done);
+  if (c.kind == call_kind::upkeep) {
+    const bool closes = command.kind == command_kind::session_close;
+    counts_.add(closes ? counted::sessions_closed : counted::sessions_kept_alive);
+    const bool alive = closes ? sessions_.close(command.session)
+                              : sessions_.keep_alive(command.session, command.acknowledged);
+    if (!alive) done.code = errc::session_expired;
+    return;
+  }
   if (c.kind == call_kind::open_session || c.kind == call_kind::piece) {
     if (c.kind == call_kind::open_session)
       counts_.add(counted::sessions_evicted, sessions_.open(index, command.time_to_live_ms));
-    if (c.kind == call_kind::piece && result.code == errc::upload_expired) done.code = errc::upload_expired;
+    if (c.kind == call_kind::piece && !uploads_.add(command, index, sessions_.now()))
+      done.code = errc::upload_expired;
     return;
   }
   std::vector<change>& key = keys_[c.key];
   done.previous = key.empty() || !key.back().exists ? 0 : key.back().index;
-  if (command.upload != 0) counts_.add(result.code ? counted::uploads_expired : counted::uploads);
-  if (command.upload != 0 && result.code == errc::upload_expired)
+  const bool there = command.upload == 0 || uploads_.complete(command, index, sessions_.now());
+  if (command.upload != 0) counts_.add(there ? counted::uploads : counted::uploads_expired);
+  if (!there)
     done.code = errc::upload_expired;
   else if (detail::compares(command) && command.expected_revision != done.previous)
     done.code = errc::compare_failed;
   else if (const bool exists = !detail::erases(command); exists || done.previous != 0) {
+    if (command.upload != 0) uploads_.taken(command);
     const bool anew = done.previous == 0;
     changes_.push_back({index, done.term, c.key, exists, exists ? done.by : key.back().by});
     key.push_back(
@@ -246,7 +259,7 @@ CONFMAN_DECL void history::on_write(node_id node, call_id id, std::error_code co
   if (code == errc::outcome_unknown || code == errc::timed_out || code == errc::storage_failed ||
       code == errc::log_diverged || code == errc::session_expired || code == errc::upload_expired ||
       (code && code != errc::compare_failed && c.sent_again != 0)) {
-    if (code == errc::session_expired && c.applied != 0 && c.sent_again == 0)
+    if (code == errc::session_expired && c.applied != 0 && c.sent_again == 0 && c.kind != call_kind::upkeep)
       trace_.fail(invariant::exactly_once, "write " + std::to_string(id) + " was applied at " +
                                                std::to_string(c.applied) +
                                                " and is answered that its session had expired");

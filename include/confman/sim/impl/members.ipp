@@ -205,4 +205,77 @@ CONFMAN_DECL void world::draw_retirement() {
   }
 }
 
+// Whoever has acknowledged what is committed is bound to its directory, soon: else its word would never
+// count.
+CONFMAN_DECL void world::check_bound() {
+  const auto bound = [this] {
+    const node* l = leader();
+    return l && std::all_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+             const member* m = l->core().members().find_member(n->id());
+             return !m || m->incarnation || !n->up() || !in_use_[n->id().value()];
+           });
+  };
+  if (!run_until(shared_.time.now() + 10 * shared_.plan.election_timeout(), bound))
+    shared_.log.fail(invariant::liveness,
+                     "a member that has caught up is not bound to its directory" + describe_nodes());
+}
+
+// Nothing is wrong and nothing happens any more: a voter of the highest priority comes to lead, and stays.
+CONFMAN_DECL void world::check_priorities() {
+  if (shared_.plan.priority_check_ticks == 0) return;
+  const auto priority = [](const node& leader, node_id id) {
+    const configuration& members = leader.core().members();
+    return members.is_voter(id) ? static_cast<int>(members.find_member(id)->priority) : -1;
+  };
+  const auto best_leads = [&] {
+    const node* l = leader();
+    return l && std::none_of(nodes_.begin(), nodes_.end(), [&](const auto& n) {
+             const member* m = l->core().members().find_member(n->id());
+             return m && m->incarnation == n->incarnation() && n->up() && !n->forgetful() &&
+                    priority(*l, n->id()) > priority(*l, l->id());
+           });
+  };
+  const micros patience =
+      2 * shared_.plan.tick * shared_.plan.priority_check_ticks + 10 * shared_.plan.election_timeout();
+  if (!run_until(shared_.time.now() + 2 * patience, best_leads))
+    shared_.log.fail(invariant::liveness, "no voter of the highest priority comes to lead within " +
+                                              std::to_string(2 * patience / 1000) + " ms" + describe_nodes());
+  const node_id before = leader()->id();
+  const log_index members_at = leader()->core().members_at();
+  run_until(shared_.time.now() + patience, [] { return false; });
+  const node* now = leader();
+  if (now && (now->id() == before || now->core().members_at() != members_at ||
+              priority(*now, now->id()) > priority(*now, before)))
+    return;
+  shared_.log.fail(invariant::liveness, "node " + std::to_string(before.value()) +
+                                            ", of the highest priority, doesn't stay leader" +
+                                            describe_nodes());
+}
+
+// Where nothing is wrong a voter that is asked to take over does so.
+CONFMAN_DECL void world::check_transfer() {
+  const node* before = leader();
+  if (!before || shared_.plan.seed % 4 != 0) return;
+  const configuration members = before->core().members();
+  const auto takes_over = [&](const member& m) {
+    const node& n = *nodes_[m.id.value() - 1];
+    return m.id != before->id() && n.up() && !n.forgetful() && m.incarnation == n.incarnation();
+  };
+  const auto target = std::find_if(members.incoming.begin(), members.incoming.end(), takes_over);
+  if (target == members.incoming.end()) return;
+  const auto leads = [this, id = target->id] { return nodes_[id.value() - 1]->leads(); };
+  for (int i = 0; i < 5; ++i) {
+    if (node* at = leader(); at && at->id() != target->id) {
+      decision d;
+      d.kind = decision_kind::transfer;
+      d.target = static_cast<std::uint8_t>(target->id.value());
+      d.count = 10 * shared_.plan.election_ticks;
+      (void)administer(d, *at);
+    }
+    if (run_until(shared_.time.now() + 4 * shared_.plan.election_timeout(), leads)) return;
+  }
+  shared_.log.fail(invariant::liveness, "node " + std::to_string(target->id.value()) +
+                                            " is asked to take over, and never does" + describe_nodes());
+}
+
 }  // namespace confman::sim

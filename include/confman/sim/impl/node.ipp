@@ -21,7 +21,8 @@ CONFMAN_DECL node::node(environment& world, node_id id)
       tick_length_(world.plan.tick),
       settings_dice_(dice(world.plan.seed).fork(400 + id.value())),
       slow_(settings_dice_.chance(world.plan.slow_nodes)),
-      memory_(id, settings_, world.log) {
+      memory_(id, settings_, world.log),
+      transfers_(id, world.log) {
   choose_settings();
   const unsigned drift = world.plan.drift;
   tick_length_ = world.plan.tick * (1000 - drift + dice_.below(2 * drift + 1)) / 1000;
@@ -123,11 +124,13 @@ CONFMAN_DECL bool node::start() {
   world_.judge.on_recovered(id_, found, false, disk_.rotten());
   synced_state_ = found.state;
   tail_syncs_ = 0;
-  published_ = log_index{};
+  published_ = executed_ = log_index{};
+  was_member_ = false;
   snapshotting_ = false;
   snapshot_begun_ = log_index{};
   const group_options options = options_of_group(found);
   memory_.restart(options.raft, log_->segment_count(), log_->first_index(), log_->last_index());
+  transfers_.restart(options.snapshots.transfer);
   group_.emplace(options, bootstrap(), std::move(found), transport_, storage_, *map_,
                  static_cast<group_observer&>(*this), newest);
   world_.judge.on_start(id_, core());
@@ -226,6 +229,8 @@ CONFMAN_DECL void node::tick() {
     return;
   }
   group_->tick();
+  check_disk_watched();
+  was_member_ = was_member_ || (core().members().contains(id_) && !core().change_under_way());
   after_input();
   if (leaving_) go_on_leaving();
 }
@@ -248,7 +253,14 @@ CONFMAN_DECL void node::receive(message&& m) {
   world_.log.note(step::delivered, id_, from.value(), m.term.value() << 8 | type, digest(m));
   if (const auto* piece = std::get_if<snapshot_piece>(&m.body); piece && piece->at.index <= core().commit())
     world_.counts.add(counted::late_pieces);
+  if (const auto* answer = std::get_if<snapshot_piece_response>(&m.body)) transfers_.on_answer(from, *answer);
+  check_refusals(m);
+  log_index told;  // what this node has acknowledged, says a leader
+  if (const auto* beat = std::get_if<heartbeat>(&m.body)) told = beat->commit;
+  if (const auto* notice = std::get_if<commit_notice>(&m.body)) told = notice->commit;
+  const term_t term = m.term;
   const std::error_code error = group_->receive(std::move(m));
+  if (!error && term == core().term()) check_told(from, told);
   // Who was removed or has lost its disk isn't listened to.
   const bool stranger = (error == errc::unknown_peer || error == errc::wrong_incarnation) &&
                         (settings_.churn_interval != 0 || (settings_.faults & fault::wipe) != 0);
@@ -310,6 +322,12 @@ CONFMAN_DECL void node::note_published() {
                                                          std::to_string(state.revision()) + " and applied " +
                                                          std::to_string(published_.value()));
   world_.judge.on_published(id_, published_, state.replica_hash());
+  if (published_.value() != world_.clients.applied()) return;
+  if (const std::size_t kept = map_->memory().uploads; kept != world_.clients.uploads())
+    world_.log.fail(invariant::bounded_memory, "node " + std::to_string(id_.value()) + " keeps " +
+                                                   std::to_string(kept) + " values in pieces at " +
+                                                   std::to_string(published_.value()) + ", of which " +
+                                                   std::to_string(world_.clients.uploads()) + " are needed");
 }
 
 // --- effects
@@ -317,8 +335,7 @@ CONFMAN_DECL void node::note_published() {
 CONFMAN_DECL void node::send(message&& m) {
   const effect_fuse::spark spark = fuse_.burn();
   if (spark == effect_fuse::spark::before || failed_) return;
-  world_.judge.on_send(id_, m, core());
-  memory_.on_send(m);
+  check_sent(m);
   if (std::holds_alternative<forward_request>(m.body)) world_.counts.add(counted::forwards);
   world_.net.send(std::move(m));
 }
@@ -332,6 +349,7 @@ CONFMAN_DECL void node::write(write_batch&& batch) {
   world_.judge.on_write(id_, batch, core());
   writing_ = std::move(batch);
   writing_now_ = true;
+  write_began_ = now();
   schedule(event_kind::append, settings_.append_time + dice_.below(settings_.append_time + 1));
 }
 
@@ -444,6 +462,7 @@ CONFMAN_DECL void node::note_arrived(version snapshot) {
 CONFMAN_DECL void node::on_applied(const entry& e, const apply_result& result) {
   const effect_fuse::spark spark = fuse_.burn();
   if (spark == effect_fuse::spark::before || failed_) return;
+  executed_ = e.index;
   world_.clients.on_applied(id_, e, result);
 }
 

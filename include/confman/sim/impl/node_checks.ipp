@@ -47,6 +47,67 @@ CONFMAN_DECL void node::check_step() {
                            disk_.files(), log_->segment_count(), snapshotting_, snapshot_begun_});
 }
 
+// Whose disk stalls for an election timeout leads no more, if somebody else could.
+CONFMAN_DECL void node::check_disk_watched() const {
+  if (dead() || group_->stopped() || !group_->write_in_flight() || core().role() != role::leader) return;
+  if (core().members().incoming.size() < 2 || now() - write_began_ <= settings_.election_ticks) return;
+  world_.log.fail(invariant::liveness, "node " + std::to_string(id_.value()) +
+                                           " leads on, although its disk has not finished a write for " +
+                                           std::to_string(now() - write_began_) + " ticks");
+}
+
+// A leader names nothing that this node hasn't acknowledged to it: who lacks some of it has lost it.
+CONFMAN_DECL void node::check_told(node_id leader, log_index commit) const {
+  const log_index last = core().log().last_index();
+  if (commit <= last || !last || dead() || group_->stopped()) return;
+  world_.log.fail(invariant::durable_first, "node " + std::to_string(id_.value()) + " has acknowledged " +
+                                                std::to_string(commit.value()) + " entries to node " +
+                                                std::to_string(leader.value()) + ", goes on with " +
+                                                std::to_string(last.value()));
+}
+
+// Now and then what arrives comes once more before it, as if it were for others, or from a term that leaves
+// no room for the next ones: nothing of that may be taken.
+CONFMAN_DECL void node::check_refusals(const message& m) {
+  const std::uint64_t choice = digest(m) + m.term.value();
+  if (choice % 16 != 0 || dead() || group_->stopped()) return;
+  message other = m;
+  std::error_code expected = errc::wrong_cluster;
+  switch (choice / 16 % 4) {
+    case 0:
+      other.cluster = cluster_id(m.cluster.value() + 1);
+      break;
+    case 1:
+      other.group = group_id(m.group.value() + 1);
+      break;
+    case 2:
+      other.to = node_id(m.to.value() + 1);
+      expected = errc::unknown_peer;
+      break;
+    default:
+      if (std::holds_alternative<join_request>(m.body) || std::holds_alternative<join_response>(m.body))
+        return;
+      other.term = highest_term + 1;
+      expected = errc::bad_command;
+      break;
+  }
+  const term_t term = core().term();
+  const std::error_code error = group_->receive(std::move(other));
+  if (error != expected || core().term() != term)
+    world_.log.fail(invariant::harness, "node " + std::to_string(id_.value()) +
+                                            " takes a message that isn't for it, or of an impossible term: " +
+                                            error.message() + ", expected: " + expected.message());
+}
+
+CONFMAN_DECL void node::check_sent(const message& m) {
+  world_.judge.on_send(id_, m, core());
+  memory_.on_send(m);
+  if (std::holds_alternative<join_request>(m.body) && was_member_ && !core().members().contains(id_))
+    world_.log.fail(
+        invariant::configuration_safety,
+        "node " + std::to_string(id_.value()) + " asks to join, although it was a member and removed");
+}
+
 // The platter as it is, read by the real recovery: what was synced must be there, and nothing else.
 CONFMAN_DECL void node::check_shadow() {
   effect_fuse fuse;

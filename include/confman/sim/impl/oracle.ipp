@@ -403,6 +403,12 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
                                                      text(core.term()) +
                                                      ", of which nothing is committed yet");
   check_promotions(node, before, core);
+  if (before.joint() && !core.members().joint())
+    check_left(node, before, core);
+  else if (core.transferring_to())
+    trace_.fail(invariant::configuration_safety, text(node) + " begins a change of members at " +
+                                                     text(core.members_at()) + " while it hands over to " +
+                                                     text(core.transferring_to()));
   if (!majorities_meet(before, core.members()))
     trace_.fail(invariant::configuration_safety, text(node) + ": majorities of the configurations at " +
                                                      text(before_at) + " and " + text(core.members_at()) +
@@ -456,6 +462,10 @@ CONFMAN_DECL bool oracle::majorities_meet(const configuration& a, const configur
 CONFMAN_DECL void oracle::check_memory(node_id node, const raft_core& core) {
   using detail::text;
   const log_view& log = core.log();
+  if (core.commit() == log.last_index() && core.uncommitted_bytes() != 0)
+    trace_.fail(invariant::bounded_memory, text(node) + " counts " +
+                                               std::to_string(core.uncommitted_bytes()) +
+                                               " bytes as not committed, although all is");
   const log_index needed = std::min(core.applied(), core.stable());
   if (log.bytes() <= core.options().max_cached_bytes) return;
   std::size_t bytes = 0;

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <algorithm>
+#include <initializer_list>
+
 #include "confman/sim/oracle.hpp"
 
 namespace confman::sim {
@@ -31,13 +34,22 @@ CONFMAN_DECL void oracle::check_elected(node_id node, const raft_core& core) {
   if (core.log().last().term != core.term())
     trace_.fail(invariant::liveness,
                 text(node) + " leads term " + text(core.term()) + " and doesn't begin it with an entry");
+  // ... for the directory it runs on, unless its log says that another one speaks for it.
+  const auto bound_to = [&](const configuration& c) {
+    const member* m = c.find_member(node);
+    return m ? m->incarnation : incarnation_id{};
+  };
+  const incarnation_id own = core.options().incarnation, by_log = bound_to(core.members());
+  const auto votes = [&](const configuration& c) {
+    return c.is_voter(node) && (!bound_to(c) || bound_to(c) == own);
+  };
   const auto after = configurations_.upper_bound(core.commit());
-  if (core.members().is_voter(node) || after == configurations_.begin() ||
-      std::prev(after)->second.is_voter(node))
+  if ((!by_log || by_log == own) &&
+      (votes(core.members()) || after == configurations_.begin() || votes(std::prev(after)->second)))
     return;
   trace_.fail(invariant::configuration_safety, text(node) + " leads term " + text(core.term()) +
                                                    " and is no voter, neither by its log nor by " +
-                                                   "what is committed of it");
+                                                   "what is committed of it, or another directory is");
 }
 
 // What it takes from clients stays within its limits, and waits while leadership is handed over.
@@ -98,11 +110,29 @@ CONFMAN_DECL void oracle::check_promotions(node_id node, const configuration& be
     const auto same = [&m](const member& learner) { return learner.id == m.id; };
     if (std::none_of(before.learners.begin(), before.learners.end(), same)) continue;
     const progress* peer = core.progress_of(m.id);
-    if (peer && peer->match + core.options().promotion_lag + 1 >= core.members_at()) continue;
+    if (peer && peer->match && peer->match + core.options().promotion_lag + 1 >= core.members_at()) continue;
     trace_.fail(invariant::configuration_safety,
                 text(node) + " promotes " + text(m.id) + ", whose log is known up to " +
                     text(peer ? peer->match : log_index{}) + ", by the entry at " + text(core.members_at()));
   }
+}
+
+// What follows a joint configuration is what that announces, and nobody is lost (thesis, 4.3).
+CONFMAN_DECL void oracle::check_left(node_id node, const configuration& joint, const raft_core& core) {
+  using detail::text;
+  const auto ids = [](std::initializer_list<const std::vector<member>*> lists) {
+    std::vector<node_id> all;
+    for (const auto* list : lists)
+      for (const member& m : *list) all.push_back(m.id);
+    std::sort(all.begin(), all.end());
+    return all;
+  };
+  if (ids({&joint.incoming}) == ids({&core.members().incoming}) &&
+      ids({&joint.learners, &joint.learners_next}) == ids({&core.members().learners}))
+    return;
+  trace_.fail(invariant::configuration_safety,
+              text(node) + " leaves a joint configuration by the entry at " + text(core.members_at()) +
+                  ", which doesn't have the voters and learners that it was to have");
 }
 
 CONFMAN_DECL void oracle::check_progress(node_id node, node_account& account, const progress& peer,

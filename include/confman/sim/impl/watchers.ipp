@@ -70,6 +70,13 @@ CONFMAN_DECL void watch_account::on_batch(node_id at, const change_batch& batch)
                  ", but also that it is complete up to " + std::to_string(batch.through));
 }
 
+CONFMAN_DECL void watch_account::on_taken(node_id at, std::size_t changes, std::size_t most) const {
+  if (changes > most)
+    trace_.fail(invariant::bounded_memory,
+                "a watch of '" + prefix_ + "' on node " + std::to_string(at.value()) + " has kept " +
+                    std::to_string(changes) + " changes, the limit is " + std::to_string(most));
+}
+
 // --- the watchers
 
 CONFMAN_DECL watchers::watchers(environment& world, const std::vector<std::unique_ptr<node>>& nodes)
@@ -137,7 +144,7 @@ CONFMAN_DECL void watchers::connect(std::uint32_t who, node& at) {
   if (!added) return refused(w, at, added.error());
   world_.counts.add(counted::watches);
   w.id = *added;
-  take(who);  // what comes from the history isn't announced
+  take(who, at.settings().watch_history_changes);  // what comes from the history isn't announced
 }
 
 CONFMAN_DECL void watchers::refused(watcher& w, node& at, const failure& why) {
@@ -168,9 +175,10 @@ CONFMAN_DECL void watchers::look(std::uint32_t who) {
   if (const watcher& w = all_[who]; attached(w) && !w.at->dead()) take(who);
 }
 
-CONFMAN_DECL void watchers::take(std::uint32_t who) {
+CONFMAN_DECL void watchers::take(std::uint32_t who, std::size_t history) {
   watcher& w = all_[who];
   w.notified = false;
+  std::size_t taken = 0;
   for (bool more = true; more;) {
     const change_batch batch = w.at->watches().take(w.id, w.own.pick<std::size_t>(1, 3, 1000));
     w.account->on_batch(w.at->id(), batch);
@@ -178,6 +186,8 @@ CONFMAN_DECL void watchers::take(std::uint32_t who) {
     world_.log.note(step::watch_taken, w.at->id(), who, batch.through,
                     batch.changes.size() << 16 | static_cast<std::uint64_t>(batch.error.code.value()));
     more = batch.more;
+    taken += batch.changes.size();
+    if (!more) w.account->on_taken(w.at->id(), taken, world_.plan.watch_buffer_changes + history);
     if (batch.error) return ended(w, batch);
   }
   if (const std::uint64_t revision = w.at->map().revision(); w.account->through() != revision)

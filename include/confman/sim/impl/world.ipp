@@ -528,6 +528,12 @@ CONFMAN_DECL void world::converge() {
                        "the healed nodes neither converge nor go on within 20 election timeouts (" +
                            std::to_string(limit / 1000) + " ms)" + describe_nodes());
   }
+  check_deadlines();
+  check_bound();
+  check_priorities();
+  check_transfer();
+  if (!run_until(shared_.time.now() + limit, [this] { return converged(); }))
+    shared_.log.fail(invariant::liveness, "nodes that had converged don't do so again" + describe_nodes());
   const raft_core& core = leader()->core();
   if (core.commit().value() < shared_.clients.floor())
     shared_.log.fail(invariant::no_lost_acknowledgement,

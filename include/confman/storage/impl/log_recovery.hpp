@@ -21,7 +21,7 @@ failure log<FileSystem>::recover(recovered_log& out) {
   } else if (failure f = replay(who, out)) {
     return f;
   }
-  ++who.boot;
+  if (who.boot == 0 || !CONFMAN_MUTANT(boot_not_counted)) ++who.boot;
   who.first_segment = segments_.front().sequence;
   who.known_frame = synced_;
   if (failure f = directory_.save(who)) return f;
@@ -151,12 +151,12 @@ failure log<FileSystem>::settle(const std::vector<log_format::segment_header>& h
   if (drop_last)
     if (failure f = fs_->remove(directory_.segment_path(header.sequence + 1))) return f;
   if (failure f = directory_.remove_leftovers(headers.front().sequence - 1)) return f;
-  if (seal && end.last_frame == 0)
+  if (seal && end.last_frame == 0 && !CONFMAN_MUTANT(seal_not_rewritten))
     if (failure f = rewrite_seal(headers[headers.size() - 2].sequence, *seal)) return f;
   result<file> f = directory_.open_segment(header.sequence);
   if (!f) return f.error();
   const std::string_view unproven = std::string_view(bytes).substr(end.unproven, end.offset - end.unproven);
-  if (!unproven.empty())
+  if (!unproven.empty() && !CONFMAN_MUTANT(unproven_not_rewritten))
     if (failure e = fs_->write(*f, end.unproven, {&unproven, 1})) return e;
   if (end.stale_bytes)
     if (failure e = fs_->zero_fill(*f, end.offset, header.capacity - end.offset)) return e;
