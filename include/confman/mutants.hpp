@@ -106,6 +106,7 @@
   M(removed_joins_again, "13", "a directory that was removed asks to join again")                            \
   M(never_bound, "21 0", "no directory is bound after the first election")                                   \
   M(bind_unsure_leader, "7 1 6 13", "a leader binds directories before its term has a commit")               \
+  M(learner_ahead, "13", "a learner is sent what is not committed")                                          \
   M(learner_counts, "7 21", "a learner counts in the majority")                                              \
   M(removed_leader_counts, "7", "a leader that is no voter counts itself")                                   \
   M(removed_leader_stays, "21 6", "a leader leads on after its removal is committed")                        \

@@ -75,6 +75,7 @@ struct progress {
   // The place before `next`, if it was learned from the disk.
   std::optional<log_place> before;
   std::uint32_t silent_ticks = 0;  // since it was last asked, without news
+  bool votes = false;              // in the configuration in force
 
   void become_probe(log_index from) noexcept {
     state = progress_state::probe;
@@ -95,7 +96,7 @@ struct progress {
   template <class Visitor>
   void visit_state(Visitor& visit) const {
     visit(id, incarnation, match, next, state, window, probe_sent, verify, match_at_heartbeat, told_commit,
-          round, recently_active, was_active, answered_by, fetching, before, silent_ticks);
+          round, recently_active, was_active, answered_by, fetching, before, silent_ticks, votes);
   }
 
  private:

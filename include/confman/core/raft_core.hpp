@@ -278,6 +278,7 @@ class raft_core {
   [[nodiscard]] std::vector<entry> entries_for(const progress& peer) const;
   [[nodiscard]] bool window_open(const progress& peer) const noexcept;
   void send_heartbeats(leader_role& self);
+  [[nodiscard]] log_index last_for(const progress& peer) const noexcept;
   [[nodiscard]] bool replication_due(const progress& peer) const noexcept;
 
   // membership

@@ -164,7 +164,7 @@ class oracle {
 
   void apply(const stage& s, node_account& account) const;
   void check_snapshot(node_id node, const snapshot_meta& meta);
-  void check_members(node_id node, node_account& account, const raft_core& core);
+  void check_members(node_id node, node_account& account, log_index commit_before, const raft_core& core);
   void check_memory(node_id node, const raft_core& core);
   void check_stable(node_id node, const raft_core& core);
   void count_kinds(const configuration& before, const configuration& after);
@@ -182,7 +182,8 @@ class oracle {
   void check_elected(node_id node, const raft_core& core);
   void check_leading(node_id node, const node_account& account, const raft_core& core);
   void check_left(node_id node, const configuration& joint, const raft_core& core);
-  void check_promotions(node_id node, const configuration& before, const raft_core& core);
+  void check_promotions(node_id node, const configuration& before, log_index commit_before,
+                        const raft_core& core);
   void check_binding(node_id node, const configuration& before, log_index before_at, const raft_core& core);
   [[nodiscard]] bool has_voted(const member& m, term_t term, node_id candidate) const;
   void check_progress(node_id node, node_account& account, const progress& peer, const raft_core& core);

@@ -33,7 +33,7 @@ CONFMAN_DECL vote_result raft_core::count(const votes& answers) const {
 }
 
 CONFMAN_DECL bool raft_core::close_behind(const progress& peer) const noexcept {
-  return peer.match + options_.promotion_lag >= log_.last_index();
+  return peer.match + options_.promotion_lag >= last_for(peer);
 }
 
 // --- changes ---
@@ -91,7 +91,7 @@ CONFMAN_DECL failure raft_core::refuse_promotion(const member_change& change) co
     return {errc::learner_behind, learner + " has not answered lately; promote it when it runs"};
   CONFMAN_MARK_IF(!close_behind(*p), learner_behind);
   if (!close_behind(*p) && !CONFMAN_MUTANT(promote_behind))
-    return {errc::learner_behind, learner + " is " + std::to_string(log_.last_index() - p->match) +
+    return {errc::learner_behind, learner + " is " + std::to_string(last_for(*p) - p->match) +
                                       " entries behind, more than " + std::to_string(options_.promotion_lag) +
                                       "; promote it when it has caught up"};
   return {};
@@ -122,7 +122,7 @@ CONFMAN_DECL void raft_core::follow_configuration() {
     } else {
       progress& p = peers.emplace_back();
       p.id = id;
-      p.next = log_.last_index() + 1;
+      p.next = (members().is_voter(id) ? log_.last_index() : state_.commit) + 1;
       p.recently_active = true;  // one election timeout to be heard of
       if (id == options_.self) {
         p.match = writes_.stable();
@@ -130,6 +130,7 @@ CONFMAN_DECL void raft_core::follow_configuration() {
       }
     }
     peers.back().incarnation = bound;
+    peers.back().votes = members().is_voter(id);
   }
   self.peers = std::move(peers);
   if (self.transfer_to && !members().is_voter(self.transfer_to)) self.transfer_to = node_id{};

@@ -189,12 +189,20 @@ CONFMAN_DECL bool raft_core::window_open(const progress& peer) const noexcept {
   return peer.window.count() < options_.max_window_appends && peer.window.bytes() < options_.max_window_bytes;
 }
 
+// A learner is sent what is committed and no more. Who has appended the configuration that makes it a voter,
+// and was left alone with that, asks for its vote; it must not refuse that for the sake of entries that
+// nobody else has, as it doesn't stand for election itself (docs/adr/0011).
+CONFMAN_DECL log_index raft_core::last_for(const progress& peer) const noexcept {
+  return peer.votes || CONFMAN_MUTANT(learner_ahead) ? log_.last_index() : state_.commit;
+}
+
 CONFMAN_DECL bool raft_core::replication_due(const progress& peer) const noexcept {
   if (peer.id == options_.self || peer.state == progress_state::snapshot || peer.fetching) return false;
   if (peer.state == progress_state::probe) return !peer.probe_sent;
   if (peer.verify) return true;
-  CONFMAN_MARK_IF(peer.next <= log_.last_index() && !window_open(peer), window_full);
-  if (peer.next <= log_.last_index()) return window_open(peer);
+  const bool more = peer.next <= last_for(peer);
+  CONFMAN_MARK_IF(more && !window_open(peer), window_full);
+  if (more) return window_open(peer);
   if (CONFMAN_MUTANT(notice_commit)) return peer.told_commit < state_.commit;
   return peer.told_commit < std::min(state_.commit, peer.match);
 }
@@ -208,7 +216,7 @@ CONFMAN_DECL void raft_core::replicate(leader_role& self) {
 CONFMAN_DECL void raft_core::send_appends(progress& peer) {
   const std::optional<log_place> previous = place_before(peer);
   if (!previous) return read_or_snapshot(peer, peer.next - 1);
-  if (peer.state == progress_state::probe || (peer.next <= log_.last_index() && window_open(peer))) {
+  if (peer.state == progress_state::probe || (peer.next <= last_for(peer) && window_open(peer))) {
     if (peer.next < log_.first_index()) return read_or_snapshot(peer, peer.next);
     peer.verify = false;
     send_entries(peer, *previous, entries_for(peer));
@@ -226,10 +234,12 @@ CONFMAN_DECL void raft_core::send_appends(progress& peer) {
 // The entries in memory from peer.next on, as many as fit one message.
 CONFMAN_DECL std::vector<entry> raft_core::entries_for(const progress& peer) const {
   std::vector<entry> entries;
-  const std::size_t available = static_cast<std::size_t>(log_.last_index() + 1 - peer.next);
+  const log_index last = last_for(peer);
+  if (peer.next > last) return entries;
+  const std::size_t available = static_cast<std::size_t>(last + 1 - peer.next);
   entries.reserve(std::min(available, options_.max_append_entries));
   std::size_t bytes = 0;
-  for (log_index i = peer.next; i <= log_.last_index() && entries.size() < options_.max_append_entries; ++i) {
+  for (log_index i = peer.next; i <= last && entries.size() < options_.max_append_entries; ++i) {
     const entry& e = log_.at(i);
     if (!entries.empty() && bytes + cost(e) > options_.max_append_bytes && !CONFMAN_MUTANT(append_unbounded))
       break;

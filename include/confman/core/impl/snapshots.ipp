@@ -206,6 +206,7 @@ CONFMAN_DECL void raft_core::entries_fetched(node_id peer, log_index from, std::
     p->before = log_place{{entries.front().term, from}, entries.front().hash};
     entries.erase(entries.begin());
   }
+  if (entries.size() > options_.max_append_entries) entries.resize(options_.max_append_entries);
   const std::optional<log_place> previous = place_before(*p);
   if (entries.empty() || !previous || !(p->state == progress_state::probe || window_open(*p))) return;
   CONFMAN_MARK(append_from_disk);
@@ -215,7 +216,7 @@ CONFMAN_DECL void raft_core::entries_fetched(node_id peer, log_index from, std::
 // Asks, by an append at the end of the log, where a follower stands: the answer tells whether it needs a
 // snapshot. Not before it is heard of again.
 CONFMAN_DECL void raft_core::ask_again(progress& peer) {
-  peer.become_probe(log_.last_index() + 1);
+  peer.become_probe(last_for(peer) + 1);
   peer.probe_sent = true;
 }
 
@@ -236,7 +237,7 @@ CONFMAN_DECL void raft_core::ask_silent_peers() {
     if (p.silent_ticks < options_.election_ticks) continue;
     p.silent_ticks = 0;
     CONFMAN_MARK_IF(p.state == progress_state::snapshot, snapshot_silent);
-    if (p.state == progress_state::snapshot) p.become_probe(log_.last_index() + 1);
+    if (p.state == progress_state::snapshot) p.become_probe(last_for(p) + 1);
     p.probe_sent = false;
   }
 }

@@ -346,11 +346,9 @@ CONFMAN_DECL void oracle::on_step(node_id node, const raft_core& core) {
     check_leader(node, account, core);
   else
     account.leads = term_t{};
-  if (core.commit() != account.commit) {
-    check_committed(node, account.commit + 1, core, leads);
-    account.commit = core.commit();
-  }
-  check_members(node, account, core);
+  const log_index commit_before = std::exchange(account.commit, core.commit());
+  if (core.commit() != commit_before) check_committed(node, commit_before + 1, core, leads);
+  check_members(node, account, commit_before, core);
   check_memory(node, core);
 }
 
@@ -371,7 +369,8 @@ namespace detail {
 
 // At most one uncommitted change; none before the leader's own term has committed; and whoever can be
 // elected or can commit by the next configuration must ask somebody of the one before.
-CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, const raft_core& core) {
+CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, log_index commit_before,
+                                        const raft_core& core) {
   using detail::text;
   if (core.members_at() == account.members_at && core.members() == account.members) return;
   const configuration before = std::exchange(account.members, core.members());
@@ -402,7 +401,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, con
     trace_.fail(invariant::configuration_safety, text(node) + " begins a change of members in term " +
                                                      text(core.term()) +
                                                      ", of which nothing is committed yet");
-  check_promotions(node, before, core);
+  check_promotions(node, before, commit_before, core);
   if (before.joint() && !core.members().joint())
     check_left(node, before, core);
   else if (core.transferring_to())

@@ -104,13 +104,16 @@ CONFMAN_DECL void oracle::check_binding(node_id node, const configuration& befor
 }
 
 // A learner becomes a voter when it is close behind (thesis, 4.2.1).
-CONFMAN_DECL void oracle::check_promotions(node_id node, const configuration& before, const raft_core& core) {
+CONFMAN_DECL void oracle::check_promotions(node_id node, const configuration& before, log_index commit_before,
+                                           const raft_core& core) {
   using detail::text;
+  // What isn't committed no learner is sent.
+  const log_index end = std::min(commit_before, core.members_at() - 1);
   for (const member& m : core.members().incoming) {
     const auto same = [&m](const member& learner) { return learner.id == m.id; };
     if (std::none_of(before.learners.begin(), before.learners.end(), same)) continue;
     const progress* peer = core.progress_of(m.id);
-    if (peer && peer->match && peer->match + core.options().promotion_lag + 1 >= core.members_at()) continue;
+    if (peer && peer->match && peer->match + core.options().promotion_lag >= end) continue;
     trace_.fail(invariant::configuration_safety,
                 text(node) + " promotes " + text(m.id) + ", whose log is known up to " +
                     text(peer ? peer->match : log_index{}) + ", by the entry at " + text(core.members_at()));
@@ -157,6 +160,11 @@ CONFMAN_DECL void oracle::check_window(node_id node, const message& m, const raf
     trace_.fail(invariant::bounded_memory, text(node) + " has " + std::to_string(peer->window.count()) +
                                                " appends on their way to " + text(m.to) + ", at most " +
                                                std::to_string(core.options().max_window_appends) + " may be");
+  const auto& entries = std::get<append_request>(m.body).entries;
+  if (peer && !entries.empty() && !core.members().is_voter(m.to) && entries.back().index > core.commit())
+    trace_.fail(invariant::configuration_safety,
+                text(node) + " sends learner " + text(m.to) + " entries up to " + text(entries.back().index) +
+                    ", but those after " + text(core.commit()) + " aren't committed");
 }
 
 // Who is told to stand must hold all that the leader has, or its election is lost time (thesis, 3.10).
