@@ -155,6 +155,11 @@ stage_sim() {
   ./tests/sim.sh --seeds "$seeds"
 }
 
+# That the targets build with libFuzzer and run; the suite confman_fuzz replays the corpora of all.
+stage_fuzz() {
+  ./tests/fuzz.sh --smoke --target message --target frames
+}
+
 stage_exhaustive() {
   configure release
   build_targets release confman_exhaustive
@@ -199,8 +204,8 @@ stage_clang_tidy() {
     xargs -0 -n 1 -P "$jobs" "$(command -v clang-tidy-14 || command -v clang-tidy)" --quiet -p "$build/asan"
 }
 
-all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive mutants
-  processes asan tsan clang_tidy)
+all_stages=(tidy shell release headers install pkg_config subdirectory readme scripts sim exhaustive fuzz
+  mutants processes asan tsan clang_tidy)
 
 chosen=()
 while [ $# -gt 0 ]; do

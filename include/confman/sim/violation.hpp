@@ -32,7 +32,7 @@ enum class invariant : int {
   // 18 and 19 come with leases and locks.
   no_lost_acknowledgement = 20,
   liveness = 21,        // a healed quorum elects, writes and reads; healed nodes converge
-  bounded_memory = 22,  // the log in memory and on disk, sessions and uploads stay within their limits
+  bounded_memory = 22,  // queues, the log in memory and on disk, uploads and watches keep to their limits
   determinism = 23,     // the same seed gives the same run
   application = 100,    // what an application in the world says of itself
 };
