@@ -242,6 +242,31 @@ TEST_CASE("who needs what the leader's log can't give any more gets a snapshot t
   CHECK(c[1].observer.events.size() < 10);
 }
 
+// Seed 102532 of the simulation: a snapshot of everything that is applied helps there, too.
+TEST_CASE("so does who needs nothing but the last entry, and the log can't give that one") {
+  const auto no_cache = [](group_options& o) {
+    manual(o);
+    o.raft.max_cached_bytes = 1;
+    o.snapshots.tail_entries = 1000;
+  };
+  driven_cluster c(3, no_cache);
+  c.elect(1);
+  put(c, 1, 0, 10);
+  c.lost = [](const message& m) { return cut_off(m, 3); };
+  put(c, 1, 10, 11);
+  const log_index last = c[1]->core().log().last_index();
+  c.lost = nullptr;
+  c[1].keep_fetches = true;
+  for (int i = 0; i < 100 && c[3].observer.installed.empty(); ++i) {
+    c.tick();
+    for (const entry_fetch& what : std::exchange(c[1].storage.fetches, {}))
+      c[1]->fetched(what, what.from == last ? failure(errc::log_damaged, "a turned bit")
+                                            : c[1].storage.log.read(what.from, last - 1, what.max_bytes));
+  }
+  CHECK(c[3].observer.installed.size() == 1);
+  CHECK(c[3].value("/k/10") == "v");
+}
+
 TEST_CASE("a follower far behind gets a snapshot in pieces, then entries") {
   one_far_behind f;
   f.bring_back();

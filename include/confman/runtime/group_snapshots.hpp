@@ -123,7 +123,8 @@ class group_snapshots {
   // made.
   void unreadable(log_index from) {
     const bool helps = newest_ && newest_->at.index > from;
-    if (!helps && core_.applied() > from && now_ >= retry_at_) take();
+    const bool newer = core_.applied() >= from && (!newest_ || newest_->at.index < core_.applied());
+    if (!helps && newer && now_ >= retry_at_) take();
   }
   void unreachable(node_id peer) {
     if (!senders_.sending(peer)) return;
