@@ -314,3 +314,45 @@ TEST_CASE("what is released is not read any more, not even for the hash of the p
   CHECK(node.fetches.size() == 1);
   CHECK(node.snapshots_wanted == std::vector<node_id>{node_id(3)});
 }
+
+// Seeds 3256 and 3348 of the simulation. A read that was begun to learn the place before the next entry has
+// one entry more than an append may; by the time of its answer that place may be the next entry itself.
+TEST_CASE("a late answer of the disk with one entry too many is cut to what an append may hold") {
+  test_node node = leader_of_laggard(0);
+  node.crash();
+  node.restart();
+  lead(node);
+  node.work();
+  const auto read = [&node](std::uint64_t from, std::uint64_t last) {
+    const auto first = node.disk.entries.begin();
+    node->entries_fetched(
+        node_id(3), log_index(from),
+        {first + static_cast<std::ptrdiff_t>(from - 1), first + static_cast<std::ptrdiff_t>(last)});
+    node.pump();
+  };
+  const auto reject = [&node](std::uint64_t theirs) {
+    append_reject no;
+    no.rejected = next_of(node, 3) - 1;
+    no.hint = {term_t(1), log_index(theirs)};
+    CHECK_FALSE(node.receive(3, node->term().value(), no));
+    node.pump();
+  };
+  reject(20);
+  REQUIRE(next_of(node, 3) == log_index(21));
+  REQUIRE(node->progress_of(node_id(3))->fetching == log_index(20));
+  reject(19);
+  REQUIRE(next_of(node, 3) == log_index(20));
+  read(19, 19);  // no more than the place before
+  REQUIRE(node->progress_of(node_id(3))->fetching == log_index(20));
+  node.sent.clear();
+  read(20, 24);  // the first answer
+  std::size_t appends = 0;
+  for (const message& m : node.sent) {
+    const auto* append = std::get_if<append_request>(&m.body);
+    if (!append || m.to != node_id(3)) continue;
+    ++appends;
+    CHECK(append->entries.size() == 4);
+    CHECK(append->entries.front().index == log_index(20));
+  }
+  CHECK(appends == 1);
+}
