@@ -22,8 +22,20 @@ void put(driven& d, int from, int to) {
     REQUIRE(w.ended_with({}));
   }
 }
-bool cut_off(const message& m, std::uint64_t id) {
-  return m.from == node_id(id) || m.to == node_id(id);
+// Of the log the disk has all, memory so many bytes.
+auto keeps_in_memory(std::size_t bytes) {
+  return [bytes](group_options& o) {
+    manual(o);
+    o.raft.max_cached_bytes = bytes;
+    o.snapshots.tail_entries = 1000;
+  };
+}
+// Node 1 leads, node 3 doesn't hear of these keys, and comes back; what is read for it waits.
+void lack(driven_cluster& c, int from, int to) {
+  c.lost = [](const message& m) { return touches(m, 3); };
+  put(c, 1, from, to);
+  c.lost = nullptr;
+  c[1].keep_fetches = true;
 }
 // Node 1 leads; node 3 was away while 40 keys were written and the log was cut.
 struct one_far_behind {
@@ -31,7 +43,7 @@ struct one_far_behind {
     c.elect(1);
     c.tick(3);
     put(c, 1, 0, 5);
-    c.lost = [](const message& m) { return cut_off(m, 3); };
+    c.lost = [](const message& m) { return touches(m, 3); };
     put(c, 1, 5, 40);
     c.tick(3);
     at = snapshot_of(c[1]);
@@ -181,7 +193,7 @@ TEST_CASE("a follower behind the memory of the leader, not its disk, gets entrie
   };
   driven_cluster c(3, small_cache);
   c.elect(1);
-  c.lost = [](const message& m) { return cut_off(m, 3); };
+  c.lost = [](const message& m) { return touches(m, 3); };
   put(c, 1, 0, 60);
   REQUIRE(c[1]->core().log().first_index() > log_index(20));
   int pieces = 0;
@@ -197,17 +209,9 @@ TEST_CASE("a follower behind the memory of the leader, not its disk, gets entrie
 }
 
 TEST_CASE("a fetch that fails is reported, and the follower gets on by a snapshot") {
-  const auto small_cache = [](group_options& o) {
-    manual(o);
-    o.raft.max_cached_bytes = 500;
-    o.snapshots.tail_entries = 1000;
-  };
-  driven_cluster c(3, small_cache);
+  driven_cluster c(3, keeps_in_memory(500));
   c.elect(1);
-  c.lost = [](const message& m) { return cut_off(m, 3); };
-  put(c, 1, 0, 60);
-  c.lost = nullptr;
-  c[1].keep_fetches = true;
+  lack(c, 0, 60);
   for (int i = 0; i < 20 && c[1].storage.fetches.empty(); ++i) c.tick();
   REQUIRE_FALSE(c[1].storage.fetches.empty());
   (void)snapshot_of(c[1]);
@@ -220,17 +224,9 @@ TEST_CASE("a fetch that fails is reported, and the follower gets on by a snapsho
 }
 
 TEST_CASE("who needs what the leader's log can't give any more gets a snapshot that is made for it") {
-  const auto small_cache = [](group_options& o) {
-    manual(o);
-    o.raft.max_cached_bytes = 500;
-    o.snapshots.tail_entries = 1000;
-  };
-  driven_cluster c(3, small_cache);
+  driven_cluster c(3, keeps_in_memory(500));
   c.elect(1);
-  c.lost = [](const message& m) { return cut_off(m, 3); };
-  put(c, 1, 0, 60);
-  c.lost = nullptr;
-  c[1].keep_fetches = true;
+  lack(c, 0, 60);
   for (int i = 0; i < 100 && c[3].observer.installed.empty(); ++i) {
     c.tick();
     for (const entry_fetch& what : std::exchange(c[1].storage.fetches, {}))
@@ -244,19 +240,11 @@ TEST_CASE("who needs what the leader's log can't give any more gets a snapshot t
 
 // Seed 102532 of the simulation: a snapshot of everything that is applied helps there, too.
 TEST_CASE("so does who needs nothing but the last entry, and the log can't give that one") {
-  const auto no_cache = [](group_options& o) {
-    manual(o);
-    o.raft.max_cached_bytes = 1;
-    o.snapshots.tail_entries = 1000;
-  };
-  driven_cluster c(3, no_cache);
+  driven_cluster c(3, keeps_in_memory(1));
   c.elect(1);
   put(c, 1, 0, 10);
-  c.lost = [](const message& m) { return cut_off(m, 3); };
-  put(c, 1, 10, 11);
+  lack(c, 10, 11);
   const log_index last = c[1]->core().log().last_index();
-  c.lost = nullptr;
-  c[1].keep_fetches = true;
   for (int i = 0; i < 100 && c[3].observer.installed.empty(); ++i) {
     c.tick();
     for (const entry_fetch& what : std::exchange(c[1].storage.fetches, {}))
@@ -369,7 +357,7 @@ TEST_CASE("a new leader in the middle of a transfer serves the follower from its
   f.c[3].keep_pieces = true;
   f.bring_back();
   REQUIRE_FALSE(f.c[3].storage.pieces.empty());
-  f.c.lost = [](const message& m) { return cut_off(m, 1); };
+  f.c.lost = [](const message& m) { return touches(m, 1); };
   f.c[3].keep_pieces = false;
   f.c.elect(2);
   f.c.tick(30);
@@ -515,7 +503,7 @@ TEST_CASE("install: what waited for entries that are in the snapshot is resolved
   c.tick(3);
   put(c, 1, 0, 5);
   // Node 1 is cut off with proposals of its own; the others go on without it and cut their logs.
-  c.lost = [](const message& m) { return cut_off(m, 1); };
+  c.lost = [](const message& m) { return touches(m, 1); };
   test_write plain("/plain", "1"), again("/again", "1");
   again.repeatable = true;
   test_cluster_operation change(action::change_members);

@@ -65,13 +65,13 @@ struct configuration {
     return all;
   }
 
-  friend bool operator==(const configuration&, const configuration&) = default;
-
- private:
-  static const member* find(const std::vector<member>& list, node_id id) noexcept {
+  // The member of one of these lists, or null.
+  [[nodiscard]] static const member* find(const std::vector<member>& list, node_id id) noexcept {
     const auto it = std::find_if(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
     return it == list.end() ? nullptr : &*it;
   }
+
+  friend bool operator==(const configuration&, const configuration&) = default;
 };
 
 }  // namespace confman

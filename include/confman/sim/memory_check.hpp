@@ -80,7 +80,7 @@ class memory_check {
   log_index settled_;  // applied when a snapshot was last being taken
   log_account account_;
   bool fresh_ = true;             // nothing was seen of this process yet
-  bool led_ = false;              // since the last sync: it may have transfers that aren\'t ended yet
+  bool led_ = false;              // since the last sync: it may have transfers that aren't ended yet
   log_index snapshot_;            // the newest one
   bool snapshot_counts_ = false;  // it was taken by this process while it sent none to others
   std::uint64_t syncs_ = 0;       // since then

@@ -114,6 +114,7 @@ CONFMAN_DECL void raft_core::follow_configuration() {
   std::vector<progress> peers;
   for (const node_id id : ids) {
     const member* m = members().find_member(id);
+    const bool votes = members().is_voter(id);
     incarnation_id bound = m ? m->incarnation : options_.incarnation;
     if (id == options_.self && bound) bound = options_.incarnation;
     progress* known = self.find(id);
@@ -122,15 +123,17 @@ CONFMAN_DECL void raft_core::follow_configuration() {
     } else {
       progress& p = peers.emplace_back();
       p.id = id;
-      p.next = (members().is_voter(id) ? log_.last_index() : state_.commit) + 1;
+      p.votes = votes;
+      p.next = last_for(p) + 1;
       p.recently_active = true;  // one election timeout to be heard of
       if (id == options_.self) {
         p.match = writes_.stable();
+        p.next = log_.last_index() + 1;  // its own log is whole, voter or not
         p.answered_by = options_.incarnation;
       }
     }
     peers.back().incarnation = bound;
-    peers.back().votes = members().is_voter(id);
+    peers.back().votes = votes;
   }
   self.peers = std::move(peers);
   if (self.transfer_to && !members().is_voter(self.transfer_to)) self.transfer_to = node_id{};

@@ -293,9 +293,7 @@ CONFMAN_DECL bool world::change(const decision& d, node& at) {
 CONFMAN_DECL void world::check_change(const node& at, const std::vector<member_change>& changes) const {
   using action = member_change::action;
   const configuration& now = at.core().members();
-  const auto in = [](const std::vector<member>& list, node_id id) {
-    return std::any_of(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
-  };
+  const auto& in = configuration::find;
   for (const member_change& c : changes) {
     const node_id id = c.who.id;
     const bool voter = in(now.incoming, id), learner = in(now.learners, id) || in(now.learners_next, id);

@@ -286,7 +286,7 @@ CONFMAN_DECL void node::submit(read_operation& operation) {
 }
 
 CONFMAN_DECL void node::submit(cluster_operation& operation) {
-  if (leaving_) return operation.complete({errc::stopped, make_error_code(errc::stopped).message()}, {});
+  if (leaving_) return operation.complete(failure(errc::stopped), {});
   group_->submit(operation);
   after_input();
 }

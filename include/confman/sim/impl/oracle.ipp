@@ -417,9 +417,7 @@ CONFMAN_DECL void oracle::check_members(node_id node, node_account& account, log
 // What kinds of changes begin, each once: leaving a joint configuration is none.
 CONFMAN_DECL void oracle::count_kinds(const configuration& before, const configuration& after) {
   if (before.joint()) return;
-  const auto among = [](const std::vector<member>& list, node_id id) {
-    return std::any_of(list.begin(), list.end(), [id](const member& m) { return m.id == id; });
-  };
+  const auto& among = configuration::find;
   for (const member& m : after.incoming) {
     if (!before.contains(m.id)) counts_.add(counted::voters_added);
     if (among(before.learners, m.id)) counts_.add(counted::promotions);

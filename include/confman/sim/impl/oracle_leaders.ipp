@@ -110,8 +110,7 @@ CONFMAN_DECL void oracle::check_promotions(node_id node, const configuration& be
   // What isn't committed no learner is sent.
   const log_index end = std::min(commit_before, core.members_at() - 1);
   for (const member& m : core.members().incoming) {
-    const auto same = [&m](const member& learner) { return learner.id == m.id; };
-    if (std::none_of(before.learners.begin(), before.learners.end(), same)) continue;
+    if (!configuration::find(before.learners, m.id)) continue;
     const progress* peer = core.progress_of(m.id);
     if (peer && peer->match && peer->match + core.options().promotion_lag >= end) continue;
     trace_.fail(invariant::configuration_safety,
