@@ -260,6 +260,28 @@ TEST_CASE("a command that is taken during a hand-over is found (21)") {
   }
 }
 
+TEST_CASE("a hand-over that isn't given up is found (21)") {
+  cluster c;
+  test_node node = winner(1, 3);
+  REQUIRE_FALSE(node->transfer_leadership(two));
+  c.step(node);
+  const auto ticks = [&](int n) {
+    for (int i = 0; i < n; ++i) c.judge.on_tick(one, node.core());
+  };
+  REQUIRE(node->options().priority_check_ticks != 0);  // another one for its sake may follow at once
+  const int most = 2 * static_cast<int>(node->options().election_ticks);
+  SUBCASE("after two election timeouts") {
+    CHECK_NOTHROW(ticks(most));
+    CHECK(refuses(invariant::liveness, "hands over to node 2 for", [&] { ticks(1); }));
+  }
+  SUBCASE("a second one has its own time") {
+    CHECK_NOTHROW(ticks(most));
+    test_node other = winner(1, 3);
+    CHECK_NOTHROW(c.judge.on_tick(one, other.core()));
+    CHECK_NOTHROW(ticks(most));
+  }
+}
+
 TEST_CASE("a world that can't elect a leader says so (21)") {
   scenario plan;
   plan.safety = 1'000'000;

@@ -221,6 +221,7 @@ class node final : private group_observer {
   void after_input();
   void check_step();
   void check_sent(const message& m);
+  void pass_tick();
   void check_disk_watched() const;
   void check_refusals(const message& m);
   void check_told(node_id leader, log_index commit) const;

@@ -61,6 +61,8 @@ class oracle {
   CONFMAN_DECL void on_acknowledged(node_id node, node_id from, const raft_core& core);
   // After every input of a node.
   CONFMAN_DECL void on_step(node_id node, const raft_core& core);
+  // After every tick of a node.
+  CONFMAN_DECL void on_tick(node_id node, const raft_core& core);
   // The state that a node publishes at an applied index.
   CONFMAN_DECL void on_published(node_id node, log_index index, std::uint64_t state_hash);
   // The state of which a node takes a snapshot.
@@ -159,6 +161,7 @@ class oracle {
     chain_hash last_hash_as_leader;
     node_id hands_over_to;
     std::pair<term_t, node_id> handed_over;  // the last hand-over that was seen under way: its term, to whom
+    std::uint64_t hand_over_ticks = 0;  // so long it is under way
     std::map<node_id, matched> followers;
   };
 

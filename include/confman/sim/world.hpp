@@ -192,6 +192,7 @@ class world {
   void check_bound();
   void check_priorities();
   void check_transfer();
+  void wait_for_convergence();
   void converge();
   [[nodiscard]] bool converged();
 

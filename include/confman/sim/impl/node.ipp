@@ -228,7 +228,7 @@ CONFMAN_DECL void node::tick() {
     --frozen_ticks_;
     return;
   }
-  group_->tick();
+  pass_tick();
   check_disk_watched();
   was_member_ = was_member_ || (core().members().contains(id_) && !core().change_under_way());
   after_input();
@@ -237,7 +237,7 @@ CONFMAN_DECL void node::tick() {
 
 CONFMAN_DECL void node::jump(std::uint64_t ticks) {
   world_.log.note(step::clock_jump, id_, ticks);
-  for (std::uint64_t i = 0; i < ticks; ++i) group_->tick();
+  for (std::uint64_t i = 0; i < ticks; ++i) pass_tick();
   after_input();
 }
 

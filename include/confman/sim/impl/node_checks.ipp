@@ -47,6 +47,11 @@ CONFMAN_DECL void node::check_step() {
                            disk_.files(), log_->segment_count(), snapshotting_, snapshot_begun_});
 }
 
+CONFMAN_DECL void node::pass_tick() {
+  group_->tick();
+  if (!dead() && !group_->stopped()) world_.judge.on_tick(id_, core());
+}
+
 // Whose disk stalls for an election timeout leads no more, if somebody else could.
 CONFMAN_DECL void node::check_disk_watched() const {
   if (dead() || group_->stopped() || !group_->write_in_flight() || core().role() != role::leader) return;

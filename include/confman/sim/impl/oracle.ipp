@@ -508,7 +508,11 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
     check_leading(node, account, core);
   }
   account.hands_over_to = core.transferring_to();
-  if (account.hands_over_to) account.handed_over = {core.term(), account.hands_over_to};
+  if (const std::pair under_way{core.term(), account.hands_over_to};
+      under_way.second && under_way != account.handed_over) {
+    account.handed_over = under_way;
+    account.hand_over_ticks = 0;
+  }
   account.last_as_leader = core.log().last();
   account.last_hash_as_leader = core.log().last_hash();
 }

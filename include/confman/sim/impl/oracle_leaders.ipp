@@ -67,6 +67,26 @@ CONFMAN_DECL void oracle::check_leading(node_id node, const node_account& accoun
                                                std::to_string(core.options().max_uncommitted_entries));
 }
 
+// A hand-over without success is given up after an election timeout (thesis, 3.10). For the sake of
+// priorities one of the same kind may begin with the tick that ends one; where that may happen at each,
+// nothing is said.
+CONFMAN_DECL void oracle::on_tick(node_id node, const raft_core& core) {
+  using detail::text;
+  node_account& account = nodes_[node.value()];
+  const raft_options& o = core.options();
+  const node_id to = core.transferring_to();
+  if (!to || account.handed_over != std::pair(core.term(), to) ||
+      o.priority_check_ticks == o.election_ticks) {
+    account.hand_over_ticks = 0;
+    return;
+  }
+  const std::uint64_t most = o.priority_check_ticks == 0 ? o.election_ticks : 2 * o.election_ticks;
+  if (++account.hand_over_ticks <= most) return;
+  trace_.fail(invariant::liveness, text(node) + " hands over to " + text(to) + " for " +
+                                       std::to_string(account.hand_over_ticks) + " ticks, at most " +
+                                       std::to_string(most) + " are allowed");
+}
+
 CONFMAN_DECL bool oracle::has_voted(const member& m, term_t term, node_id candidate) const {
   const node_account* account = &nodes_[m.id.value()];
   if (m.incarnation && m.incarnation != account->incarnation) {

@@ -505,14 +505,9 @@ CONFMAN_DECL bool world::converged() {
   });
 }
 
-CONFMAN_DECL void world::converge() {
-  clients_active_ = false;
-  applications_.stop();
-  shared_.log.note(step::phase, node_id{}, 3);
-  heal_network();
-  for (const auto& n : nodes_) heal(*n);
-  // How long it takes depends on how much there is to catch up with, and on the limits of the scenario; that
-  // it goes on does not.
+// How long it takes depends on how much there is to catch up with, and on the limits of the scenario; that it
+// goes on does not.
+CONFMAN_DECL void world::wait_for_convergence() {
   const micros limit = 20 * shared_.plan.election_timeout();
   const auto progress = [this] {
     // A piece that arrives takes a transfer on; there are fewer in all than any loop of the same ones would
@@ -522,18 +517,26 @@ CONFMAN_DECL void world::converge() {
     return sum;
   };
   for (std::uint64_t before = progress();; before = progress()) {
-    if (run_until(shared_.time.now() + limit, [this] { return converged(); })) break;
-    if (progress() <= before)
-      shared_.log.fail(invariant::liveness,
-                       "the healed nodes neither converge nor go on within 20 election timeouts (" +
-                           std::to_string(limit / 1000) + " ms)" + describe_nodes());
+    if (run_until(shared_.time.now() + limit, [this] { return converged(); })) return;
+    if (progress() > before) continue;
+    shared_.log.fail(invariant::liveness,
+                     "the healed nodes neither converge nor go on within 20 election timeouts (" +
+                         std::to_string(limit / 1000) + " ms)" + describe_nodes());
   }
+}
+
+CONFMAN_DECL void world::converge() {
+  clients_active_ = false;
+  applications_.stop();
+  shared_.log.note(step::phase, node_id{}, 3);
+  heal_network();
+  for (const auto& n : nodes_) heal(*n);
+  wait_for_convergence();
   check_deadlines();
   check_bound();
   check_priorities();
   check_transfer();
-  if (!run_until(shared_.time.now() + limit, [this] { return converged(); }))
-    shared_.log.fail(invariant::liveness, "nodes that had converged don't do so again" + describe_nodes());
+  wait_for_convergence();
   const raft_core& core = leader()->core();
   if (core.commit().value() < shared_.clients.floor())
     shared_.log.fail(invariant::no_lost_acknowledgement,
