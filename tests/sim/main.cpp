@@ -336,5 +336,6 @@ int main(int argc, char** argv) {
   if (options.shrink) return shrink::shrink_seed(options.first) ? 0 : 1;
   if (!options.history.empty()) return run_recorded(options) ? 0 : 1;
   if (!options.script.empty()) return run_script(options) ? 0 : 1;
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whole lines of each process, whatever it is written to
   return run_all(options) ? 0 : 1;
 }
