@@ -51,6 +51,32 @@ struct checked {
     work(core);
     core.applied(confman::log_index{all});
   }
+  // One with the same log of 20 entries, and a description of a snapshot of them.
+  static std::pair<raft_core, confman::snapshot_meta> follower(const raft_core& core,
+                                                               std::uint64_t snapshot) {
+    confman::raft_options o = core.options();
+    confman::configuration two = core.members();
+    two.incoming.push_back({node_id{2}, {}});
+    confman::recovered_log found;
+    found.incarnation = o.incarnation;
+    found.cluster = o.cluster;
+    found.boot = 2;
+    found.state = {core.term(), node_id{1}, core.commit()};
+    for (confman::log_index i{1}; i <= core.log().last_index(); ++i)
+      found.entries.push_back(core.log().at(i));
+    raft_core other(o, two, std::move(found));
+    (void)other.take_ready(true);
+    other.applied(confman::log_index{20});
+    const confman::snapshot_meta meta = meta_at(other, snapshot);
+    return {std::move(other), meta};
+  }
+  static confman::snapshot_meta meta_at(const raft_core& core, std::uint64_t snapshot) {
+    confman::snapshot_meta meta = core.describe_snapshot();
+    const confman::log_place at = *core.log().place_at(confman::log_index{snapshot});
+    meta.at = at.at;
+    meta.hash = at.hash;
+    return meta;
+  }
   bool refuses(const raft_core& core) {
     try {
       memory.on_step(core, kept);
@@ -125,28 +151,8 @@ TEST_CASE("what a snapshot holds is released but for the tail") {
   c.plan.tail_entries = 3;
   raft_core core = checked::leader();
   checked::apply(core, 20);
-  // Somebody else's log: a leader may keep more.
-  const auto follower = [&core](std::uint64_t snapshot) {
-    confman::raft_options o = core.options();
-    confman::configuration two = core.members();
-    two.incoming.push_back({node_id{2}, {}});
-    confman::recovered_log found;
-    found.incarnation = o.incarnation;
-    found.cluster = o.cluster;
-    found.boot = 2;
-    found.state = {core.term(), node_id{1}, core.commit()};
-    for (confman::log_index i{1}; i <= core.log().last_index(); ++i)
-      found.entries.push_back(core.log().at(i));
-    raft_core other(o, two, std::move(found));
-    (void)other.take_ready(true);
-    other.applied(confman::log_index{20});
-    confman::snapshot_meta meta = other.describe_snapshot();
-    const confman::log_place at = *other.log().place_at(confman::log_index{snapshot});
-    meta.at = at.at;
-    meta.hash = at.hash;
-    return std::pair(std::move(other), meta);
-  };
-  auto [other, meta] = follower(10);
+  // A leader may keep more.
+  auto [other, meta] = checked::follower(core, 10);
   c.memory.restart({}, 1, confman::log_index{1}, confman::log_index{20});
   CHECK_FALSE(c.refuses(other));
   other.compacted(meta, confman::log_index{8});
@@ -166,6 +172,41 @@ TEST_CASE("what a snapshot holds is released but for the tail") {
     CHECK_FALSE(c.refuses(other));
     c.memory.on_synced();
     CHECK(c.refuses(other));
+  }
+}
+
+// Seeds 1099660 and 1139887: transfers end with the drain of the queue that notices the end of a leadership.
+TEST_CASE("a snapshot just after a leadership may leave more of the log than the tail, a later one may not") {
+  checked c;
+  c.plan.tail_entries = 0;
+  raft_core led = checked::leader();
+  checked::apply(led, 20);
+  auto [core, meta] = checked::follower(led, 10);
+  c.memory.restart({}, 1, confman::log_index{1}, confman::log_index{20});
+  CHECK_FALSE(c.refuses(led));
+  CHECK_FALSE(c.refuses(core));
+  // All that it holds but the last entry is released.
+  const auto cut = [&c, &core = core](const confman::snapshot_meta& at) {
+    core.compacted(at, at.at.index);
+    CHECK_FALSE(c.refuses(core));
+    confman::write_batch write;
+    write.release_before = at.at.index;
+    c.memory.on_append(write);
+    c.memory.on_synced();
+    c.memory.on_synced();
+  };
+  SUBCASE("before the drain") {
+    const confman::snapshot_meta later = checked::meta_at(core, 15);
+    cut(meta);
+    CHECK_FALSE(c.refuses(core));
+    c.memory.on_pumped(core);
+    cut(later);
+    CHECK(c.refuses(core));
+  }
+  SUBCASE("after it") {
+    c.memory.on_pumped(core);
+    cut(meta);
+    CHECK(c.refuses(core));
   }
 }
 

@@ -49,8 +49,9 @@ class memory_check {
   void on_synced() {
     account_.on_synced();
     ++syncs_;
-    led_ = false;
   }
+  // After the drain of the queue, where transfers end with the leadership that they began in.
+  void on_pumped(const raft_core& core) { led_ = core.role() == role::leader; }
   // An append holds no more than one may.
   CONFMAN_DECL void on_send(const message& m) const;
   CONFMAN_DECL void on_step(const raft_core& core, const queues& kept);
@@ -80,7 +81,7 @@ class memory_check {
   log_index settled_;  // applied when a snapshot was last being taken
   log_account account_;
   bool fresh_ = true;             // nothing was seen of this process yet
-  bool led_ = false;              // since the last sync: it may have transfers that aren't ended yet
+  bool led_ = false;              // since the last drain: it may have transfers that aren't ended yet
   log_index snapshot_;            // the newest one
   bool snapshot_counts_ = false;  // it was taken by this process while it sent none to others
   std::uint64_t syncs_ = 0;       // since then

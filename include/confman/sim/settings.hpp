@@ -22,7 +22,7 @@ namespace confman::sim {
 }
 // A follower that needs a snapshot gets so little of it in a round trip that other limits of time are right.
 [[nodiscard]] inline bool sends_crumbs(const scenario& s) noexcept {
-  return s.piece_bytes * s.piece_window < 1000;
+  return s.piece_bytes * s.piece_window < 4000;
 }
 
 }  // namespace confman::sim

@@ -306,6 +306,7 @@ CONFMAN_DECL void node::pump() {
   const bool more = group_->pump();
   if (dead()) return;
   check_step();
+  memory_.on_pumped(core());
   note_published();
   if (!more) return;
   pump_scheduled_ = true;
