@@ -2,7 +2,6 @@
 #include <malloc.h>
 #include <poll.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <ctime>
 #include <fstream>
 #include <iterator>
@@ -22,6 +20,7 @@
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
+#include "confman/sim/last_words.hpp"
 #include "confman/sim/script.hpp"
 #include "confman/sim/world.hpp"
 #include "lib/effort.hpp"
@@ -34,6 +33,7 @@
 
 namespace {
 
+using confman::sim::last_words;
 using confman::sim::outcome;
 using confman::sim::scenario;
 using confman::sim::world;
@@ -52,64 +52,22 @@ struct settings {
   std::string history;  // a file
 };
 
-// What a signal handler needs to know: which seed (0: a script's), and its world.
-std::uint64_t current_seed = 0;
-const world* current_world = nullptr;
 bool ruin_all = false;  // see scenario::ruin
 
-void print_replay(std::uint64_t seed) {
-  if (seed == 0) return;
-  std::printf("replay: ./tests/sim.sh --seeds 1 --first %" PRIu64 " --jobs 1 --trace%s\n", seed,
-              ruin_all ? " --ruin" : "");
-  if (ruin_all) return;
-  std::printf("shrink: ./tests/sim.sh --shrink %" PRIu64 "\n", seed);
-}
-
-// Seconds of a processor for one seed. A sanitizer without optimisation takes up to a hundred times as many.
-#if defined(CONFMAN_TESTS_SANITIZED)
-constexpr long longest = 600;
-constexpr const char* no_end = "no end after 600 s of processor time";
-#else
-constexpr long longest = 60;
-constexpr const char* no_end = "no end after 60 s of processor time";
-#endif
-
-// A broken assertion of the library aborts, a wild pointer or an endless loop is a signal: name the seed.
-// This handler runs in the thread that caused it, and the process ends here, so that printing is worth its
-// risk.
-void on_signal(int signal) {
-  const char* why = signal == SIGVTALRM ? no_end : strsignal(signal);
-  std::printf("\nFAILED seed %" PRIu64 ": %s\n", current_seed, why);
-  if (current_world) {
-    std::printf("scenario: %s\nat virtual time %.6f s, after:\n%s", current_world->plan().describe().c_str(),
-                static_cast<double>(current_world->log().now()) * 1e-6, current_world->log().tail().c_str());
-  }
-  print_replay(current_seed);
-  std::fflush(stdout);
-  std::_Exit(1);
-}
-
-void install_handlers() {
-  for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGVTALRM}) std::signal(signal, on_signal);
-#if !defined(CONFMAN_TESTS_SANITIZED)  // which says more about these
-  for (const int signal : {SIGSEGV, SIGBUS}) std::signal(signal, on_signal);
-#endif
-}
-
-void limit_processor_time(long seconds) {
-  itimerval limit{};
-  limit.it_value.tv_sec = seconds;
-  setitimer(ITIMER_VIRTUAL, &limit, nullptr);
+std::string replay_of(std::uint64_t seed) {
+  if (seed == 0) return {};
+  const std::string number = std::to_string(seed);
+  const std::string again = "replay: ./tests/sim.sh --seeds 1 --first " + number + " --jobs 1 --trace";
+  return ruin_all ? again + " --ruin\n" : again + "\nshrink: ./tests/sim.sh --shrink " + number + "\n";
 }
 
 // Runs one seed; false after printing what is wrong with it.
-bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statistics& total) {
-  current_seed = seed;
-  limit_processor_time(longest);
+bool run_seed(std::uint64_t seed, const settings& options, last_words& words,
+              confman::sim::statistics& total) {
   scenario plan = scenario::draw(seed);
   plan.ruin = plan.ruin || ruin_all;
   world simulated(plan, options.trace);
-  current_world = &simulated;
+  words.begin(seed, simulated);
   bool good = true;
   try {
     const outcome first = simulated.run();
@@ -128,12 +86,10 @@ bool run_seed(std::uint64_t seed, const settings& options, confman::sim::statist
                 " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%s",
                 seed, static_cast<double>(v.at()) * 1e-6, v.what(), simulated.plan().describe().c_str(),
                 simulated.log().tail().c_str());
-    std::printf("seed %" PRIu64 ": %s\n", seed, v.what());
-    print_replay(seed);
+    std::printf("seed %" PRIu64 ": %s\n%s", seed, v.what(), replay_of(seed).c_str());
     std::fflush(stdout);
   }
-  current_world = nullptr;
-  limit_processor_time(0);
+  words.end();
   return good;
 }
 
@@ -150,10 +106,9 @@ bool run_script(const settings& options) {
     std::printf("%s: %s\n", options.script.c_str(), read.error().what.c_str());
     return false;
   }
-  install_handlers();
-  limit_processor_time(longest);
+  last_words words(replay_of);
   world simulated(read->plan, read->decisions, options.trace);
-  current_world = &simulated;
+  words.begin(0, simulated);
   try {
     const outcome end = simulated.run();
     std::printf("passed: %zu of %zu decisions, trace %016" PRIx64 "\n", simulated.decisions().size(),
@@ -169,9 +124,10 @@ bool run_script(const settings& options) {
 // Runs one seed and writes what its clients asked and were answered.
 bool run_recorded(const settings& options) {
 #if defined(CONFMAN_SIM_HISTORIES)
-  install_handlers();
+  last_words words(replay_of);
   std::vector<confman::sim::recorded_call> calls;
   world simulated(scenario::draw(options.first), options.trace);
+  words.begin(options.first, simulated);
   simulated.record(calls);
   bool good = true;
   try {
@@ -195,14 +151,14 @@ bool run_recorded(const settings& options) {
 }
 
 [[noreturn]] void run_share(unsigned share, const settings& options, report::share& result) {
-  install_handlers();
+  last_words words(replay_of);
   marks::reset();
   // One world after the other takes and frees the same memory: it isn't given back in between.
   mallopt(M_TRIM_THRESHOLD, 1 << 30);
   mallopt(M_MMAP_THRESHOLD, 1 << 28);
   bool good = true;
   for (std::uint64_t i = share; i < options.seeds && (good || options.keep_going); i += options.jobs) {
-    if (!run_seed(options.first + i, options, result.counts)) {
+    if (!run_seed(options.first + i, options, words, result.counts)) {
       good = false;
       ++result.failures;
     }

@@ -161,7 +161,7 @@ class oracle {
     chain_hash last_hash_as_leader;
     node_id hands_over_to;
     std::pair<term_t, node_id> handed_over;  // the last hand-over that was seen under way: its term, to whom
-    std::uint64_t hand_over_ticks = 0;  // so long it is under way
+    std::uint64_t hand_over_ticks = 0;       // so long it is under way
     std::map<node_id, matched> followers;
   };
 

@@ -27,7 +27,10 @@ using make_suite = std::function<application_suite(scenario& plan)>;
 
 // Runs the worlds of these seeds until one breaks a promise, of confman or of the application. Prints what
 // happened and, then, the one command that shows it again: `command` with a seed. Every 50th seed runs twice
-// and must do the same both times. False: one failed.
+// and must do the same both times. False: one failed. A world that ends the process, by an assertion or a
+// wild pointer, or takes more than a minute of a processor is named in the same way; the process ends with
+// status 1 then. For that it takes over these signals (last_words.hpp), so it belongs into a program of its
+// own. One thread; several processes may share the seeds by their first ones.
 [[nodiscard]] CONFMAN_DECL bool run_seeds(const seed_range& seeds, const make_suite& make,
                                           const std::string& command);
 

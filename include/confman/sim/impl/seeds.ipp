@@ -4,8 +4,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <optional>
 #include <utility>
 
+#include "confman/sim/last_words.hpp"
 #include "confman/sim/seeds.hpp"
 #include "confman/sim/world.hpp"
 
@@ -32,46 +34,61 @@ CONFMAN_DECL bool seed_range::take_arguments(std::vector<std::string>& arguments
 
 namespace detail {
 
-inline outcome run_one(std::uint64_t seed, bool echo, const make_suite& make,
-                       const std::function<void(const world&, const char*, micros)>& failed) {
-  scenario plan = scenario::draw(seed);
-  application_suite suite = make(plan);
-  world simulated(plan, echo);
-  simulated.host(std::move(suite));
-  try {
-    return simulated.run();
-  } catch (const violation& v) {
-    failed(simulated, v.what(), v.at());
-  } catch (const std::exception& e) {
-    failed(simulated, e.what(), simulated.log().now());
+// Runs worlds one after the other, and says what is wrong with one.
+class seed_runner {
+ public:
+  seed_runner(const make_suite& make, const std::string& command)
+      : make_(make), command_(command), words_([this](std::uint64_t seed) { return replay(seed); }) {}
+
+  // `expected`: what the same seed did before, or null. Nothing: it failed.
+  std::optional<outcome> run(std::uint64_t seed, bool echo, const outcome* expected) {
+    scenario plan = scenario::draw(seed);
+    application_suite suite = make_(plan);
+    world simulated(plan, echo);
+    words_.begin(seed, simulated);
+    std::optional<outcome> end;
+    try {
+      simulated.host(std::move(suite));
+      end = simulated.run();
+      if (expected && (end->trace_hash != expected->trace_hash || end->trace_count != expected->trace_count))
+        simulated.log().fail(invariant::determinism,
+                             "two runs of it differ: something depends on more than the seed");
+    } catch (const violation& v) {
+      end.reset();
+      print(simulated, seed, v.what(), v.at());
+    } catch (const std::exception& e) {
+      end.reset();
+      print(simulated, seed, e.what(), simulated.log().now());
+    }
+    words_.end();
+    return end;
   }
-  return {};
-}
+
+ private:
+  [[nodiscard]] std::string replay(std::uint64_t seed) const {
+    return "replay: " + command_ + " --seeds 1 --first " + std::to_string(seed) + " --trace\n";
+  }
+  void print(const world& w, std::uint64_t seed, const char* what, micros at) const {
+    std::printf("\nFAILED seed %" PRIu64
+                " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%sseed %" PRIu64
+                ": %s\n%s",
+                seed, static_cast<double>(at) * 1e-6, what, w.plan().describe().c_str(),
+                w.log().tail().c_str(), seed, what, replay(seed).c_str());
+  }
+
+  const make_suite& make_;
+  const std::string& command_;
+  last_words words_;
+};
 
 }  // namespace detail
 
 CONFMAN_DECL bool run_seeds(const seed_range& seeds, const make_suite& make, const std::string& command) {
-  std::uint64_t seed = seeds.first;
+  detail::seed_runner runner(make, command);
   bool good = true;
-  const auto failed = [&](const world& w, const char* what, micros at) {
-    good = false;
-    std::printf("\nFAILED seed %" PRIu64
-                " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%s"
-                "seed %" PRIu64 ": %s\nreplay: %s --seeds 1 --first %" PRIu64 " --trace\n",
-                seed, static_cast<double>(at) * 1e-6, what, w.plan().describe().c_str(),
-                w.log().tail().c_str(), seed, what, command.c_str(), seed);
-  };
-  for (; good && seed - seeds.first < seeds.count; ++seed) {
-    const outcome once = detail::run_one(seed, seeds.trace, make, failed);
-    if (!good) break;
-    if (seed % 50 != 0) continue;
-    const outcome again = detail::run_one(seed, false, make, failed);
-    if (good && (once.trace_hash != again.trace_hash || once.trace_count != again.trace_count)) {
-      good = false;
-      std::printf("\nFAILED seed %" PRIu64
-                  ": two runs of it differ: something depends on more than the seed\n",
-                  seed);
-    }
+  for (std::uint64_t seed = seeds.first; good && seed - seeds.first < seeds.count; ++seed) {
+    const std::optional<outcome> once = runner.run(seed, seeds.trace, nullptr);
+    good = once && (seed % 50 != 0 || runner.run(seed, false, &*once));
   }
   if (good) std::printf("%" PRIu64 " seeds passed\n", seeds.count);
   std::fflush(stdout);
