@@ -107,6 +107,7 @@ stage_install() {
     "$build/consumer/$consumer/judge"
   done
   "$build/consumer/find_package/world"
+  "$build/consumer/find_package/application" --seeds 20
 }
 
 stage_pkg_config() {

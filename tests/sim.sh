@@ -11,6 +11,7 @@
 #     --ruin                damages every disk at the end of every world
 #   tests/sim.sh --shrink SEED            a seed that fails: the least that still fails, as a script
 #   tests/sim.sh --script FILE [--trace]  runs the decisions of a script
+#   tests/sim.sh --history FILE [--first S]  what the clients of a seed asked and were answered, in JSON lines
 #
 # Stops at the first failure, which prints what was broken, what happened before, and the command that
 # replays it. Builds build/release/tests/confman_sim first, if anything has changed. CONFMAN_SIM names another
@@ -21,7 +22,7 @@ cd "$(dirname "$0")/.."
 if [ $# -eq 0 ]; then set -- --seeds 2000; fi
 case " $* " in
   *" --help "* | *" -h "*)
-    sed -n '2,17s/^# \{0,1\}//p' "$0"
+    sed -n '2,18s/^# \{0,1\}//p' "$0"
     exit 0
     ;;
 esac

@@ -336,7 +336,9 @@ class basic_config_map {
   // never has any), in order, without gap or duplicate, until the handle is destroyed: from now on, or from
   // after a revision within the history kept. It runs on on_change's associated executor (by default the
   // map's), one call at a time, and must not throw. A batch with an error (compacted, watch_lagged,
-  // revision_in_future, stopped) is the last.
+  // revision_in_future, stopped) is the last. "Now" is what this member's map has: a watch from before the
+  // log is replayed, after a restart, is called for those old changes, too, as a reader of the map sees them
+  // come. Who knows a revision already skips what it stands for by watching after that.
   template <class OnChange>
   [[nodiscard]] watch_handle watch(std::string_view prefix, OnChange on_change);
   template <class OnChange>

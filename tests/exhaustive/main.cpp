@@ -31,17 +31,19 @@ struct settings {
 constexpr int ended_by_assertion = 3;
 constexpr std::uint64_t smoke_states = 20'000;  // of each configuration
 search* running = nullptr;
+bool broken_on_purpose = false;
 
 // The core says that it is broken, by ending the process: show the way there once more.
 void on_second_abort(int) {
-  std::printf("\n     BAD        the core's assertion, see above\n");
+  std::printf("\n     %s the core's assertion, see above\n", broken_on_purpose ? "so it is: " : "BAD       ");
   std::fflush(stdout);
   std::_Exit(ended_by_assertion);
 }
 void on_abort(int) {
   std::signal(SIGABRT, on_second_abort);
   if (running) {
-    std::printf("BAD: an assertion of the core\n");
+    std::printf("%s: an assertion of the core\n",
+                broken_on_purpose ? "broken on purpose, and noticed" : "BAD");
     const std::vector<action> path = running->path_to_now();
     // In a cluster of its own: what was worked out is remembered, and wouldn't fail again.
     cluster again(running->all().within());
@@ -129,6 +131,7 @@ bool notices(const scope& s) {
   const pid_t child = fork();
   if (child == 0) {
     if (std::freopen("/dev/null", "w", stderr) == nullptr) std::_Exit(1);
+    broken_on_purpose = true;
     search look(s, s.states);
     running = &look;
     const verdict found = look.run();
@@ -291,7 +294,8 @@ int main(int argc, char** argv) {
     }
     return options.replay.empty() ? run(options) : replay(options);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "error: %s\n", e.what());
+    std::fflush(stdout);
+    std::fprintf(stderr, "\nerror: %s\n", e.what());
     return 2;
   }
 }

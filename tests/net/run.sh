@@ -4,12 +4,21 @@
 #
 #   tests/net/run.sh [--scenario NAME]... [--list] [--smoke] [--rounds N] [--nodes 3|5] [--keep] [--seed N]
 #
-# BUILD_DIR: a build of this project with the targets confmand and confman_check. What needs root, network
-# namespaces or a file system of its own is skipped where there are none.
+# BUILD_DIR: a build of this project with the targets confmand and confman_check; without it these are built,
+# in build/release. What needs root, network namespaces or a file system of its own is skipped where there are
+# none.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-source tests/lib/packages.sh
+source tests/lib/one_binary.sh
 
+case "${BUILD_DIR:-} $* " in
+  " "*" --list "* | " "*" --help "* | " "*" -h "*) ;;
+  " "*)
+    for program in confmand confman_check; do
+      build_one "$program" build/net-build.log "$program"
+    done
+    ;;
+esac
 programs=${BUILD_DIR:-$PWD/build/release}/examples
 
 isolate=(unshare --net --mount --pid --fork --kill-child --mount-proc)
