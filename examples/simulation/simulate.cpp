@@ -1,6 +1,8 @@
 // The port allocator in simulated clusters: lossy networks, crashes, full disks, members that come and go.
 // Every seed is another world.
 //   port_allocator_sim [--seeds N] [--first S] [--trace] [--bug]
+//   port_allocator_sim --shrink SEED [--bug]
+//   port_allocator_sim --script FILE [--trace] [--bug]
 #include <cstdio>
 #include <map>
 #include <memory>
@@ -67,7 +69,8 @@ int main(int argc, char** argv) {
       good = false;
   }
   if (!good) {
-    std::fprintf(stderr, "usage: %s [--seeds N] [--first S] [--trace] [--bug]\n", argv[0]);
+    std::fprintf(stderr, "usage: %s [--seeds N] [--first S] [--shrink S] [--script FILE] [--trace] [--bug]\n",
+                 argv[0]);
     return 2;
   }
   std::vector<std::shared_ptr<observer>> observers;
@@ -84,6 +87,7 @@ int main(int argc, char** argv) {
   };
   const std::string command = std::string(argv[0]) + (settings.read_then_write ? " --bug" : "");
   good = confman::sim::run_seeds(seeds, make, command);
+  if (seeds.shrink) return good ? 0 : 1;
   std::uint64_t uses = 0;
   for (const auto& seen : observers) uses += seen->uses();
   std::printf("ranges were taken %llu times in %zu worlds\n", static_cast<unsigned long long>(uses),

@@ -42,7 +42,7 @@ class worker final : public sim::application {
 
 int main(int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
-  sim::seed_range seeds;  // --seeds N, --first S, --trace
+  sim::seed_range seeds;  // --seeds N, --first S, --trace, --shrink S, --script FILE
   if (!seeds.take_arguments(arguments) || !arguments.empty()) return 2;
   // Once for each world, so that nothing of one is left for the next.
   const auto make = [](sim::scenario&) {

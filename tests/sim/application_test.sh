@@ -39,6 +39,25 @@ check "the replay fails, too" test "$status" -eq 1
 check "in the same way" grep -qF "$wrong" <<<"$again"
 sed -n 's/^seed/bug found by seed/p' <<<"$output"
 
+seed=$(sed -n 's/^seed \([0-9]*\): .*/\1/p' <<<"$output")
+place=$(mktemp -d)
+trap 'rm -rf "$place"' EXIT
+status=0
+small=$(cd "$place" && "$program" --bug --shrink "$seed") || status=$?
+check "shrinking says that it fails" test "$status" -eq 1
+check "and with how much less: $small" grep -qE '^shrunk from [0-9]+ to [0-9]+ decisions' <<<"$small"
+status=0
+again=$(cd "$place" && "$program" --bug --script "failure-$seed.txt") || status=$?
+check "the script fails, too" test "$status" -eq 1
+check "by the same invariant: $again" grep -q '^seed [0-9]*: invariant 100 ' <<<"$again"
+status=0
+output=$(cd "$place" && "$program" --script "failure-$seed.txt") || status=$?
+check "the right one passes it: $output" test "$status" -eq 0
+check "and says so" grep -q '^passed: ' <<<"$output"
+status=0
+output=$("$program" --script "$place/none") || status=$?
+check "a script that isn't there is an error: $output" test "$status" -eq 1
+
 status=0
 "$program" --seeds 2>/dev/null || status=$?
 check "--seeds needs a number" test "$status" -eq 2

@@ -72,6 +72,7 @@ TEST_CASE("an application that aborts names the seed and how to see it again") {
   CHECK(end.says("FAILED seed 7: Aborted"));
   CHECK(end.says("scenario: seed=7 "));
   CHECK(end.says("\nseed 7: Aborted\nreplay: my_program --mine --seeds 1 --first 7 --trace\n"));
+  CHECK(end.says("shrink: my_program --mine --shrink 7\n"));
 }
 
 TEST_CASE("so does one that finds no end") {

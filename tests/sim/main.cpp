@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <new>
@@ -22,6 +23,7 @@
 
 #include "confman/sim/last_words.hpp"
 #include "confman/sim/script.hpp"
+#include "confman/sim/shrink.hpp"
 #include "confman/sim/world.hpp"
 #include "lib/effort.hpp"
 #include "marks.hpp"
@@ -29,7 +31,6 @@
 #if defined(CONFMAN_SIM_HISTORIES)
 #include "history_file.hpp"
 #endif
-#include "shrink.hpp"
 
 namespace {
 
@@ -119,6 +120,20 @@ bool run_script(const settings& options) {
     return false;
   }
   return true;
+}
+
+// False: the seed fails.
+bool shrink_seed(std::uint64_t seed) {
+  const std::string path = "build/sim/failure-" + std::to_string(seed) + ".txt";
+  std::error_code ignored;
+  std::filesystem::create_directories("build/sim", ignored);
+  if (confman::sim::shrink::to_file(scenario::draw(seed), {}, path, "./tests/sim.sh")) return true;
+  if (std::filesystem::exists(path))
+    std::printf(
+        "keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt, and leave in it what it is "
+        "about\n",
+        path.c_str());
+  return false;
 }
 
 // Runs one seed and writes what its clients asked and were answered.
@@ -289,7 +304,7 @@ settings parse(int argc, char** argv) {
 int main(int argc, char** argv) {
   if (argc == 1 && doctest::Context().run() != 0) return 1;
   const settings options = parse(argc, argv);
-  if (options.shrink) return shrink::shrink_seed(options.first) ? 0 : 1;
+  if (options.shrink) return shrink_seed(options.first) ? 0 : 1;
   if (!options.history.empty()) return run_recorded(options) ? 0 : 1;
   if (!options.script.empty()) return run_script(options) ? 0 : 1;
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // whole lines of each process, whatever it is written to

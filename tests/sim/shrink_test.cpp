@@ -1,12 +1,14 @@
 // Shrinking, tried on failures that are none of the product's.
-#include "shrink.hpp"
-#include "lib/effort.hpp"
+#include "confman/sim/shrink.hpp"
 
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <stdexcept>
+
+#include "lib/effort.hpp"
 
 using namespace confman::sim;
 
@@ -93,6 +95,16 @@ TEST_SUITE("shrink" * doctest::skip(confman_test::effort(10u) < 10)) {
     REQUIRE(found.reproduced);
     CHECK(found.last.broken == static_cast<int>(invariant::bounds));
     CHECK(found.small.decisions.size() == 11);
+
+    how.run = [](world& w) {
+      w.run();
+      if (pause_and_jump(w)) throw std::runtime_error("the application's own");
+    };
+    how.runs = 2;
+    const shrink::outcome thrown = shrink::smallest(busy_scenario(), how);
+    CHECK(thrown.first.broken == shrink::verdict::exception);
+    CHECK(thrown.first.what == "the application's own");
+    CHECK(thrown.reproduced);
 
     const shrink::outcome good = shrink::smallest(scenario());
     CHECK(good.first.broken == shrink::verdict::passed);

@@ -4,11 +4,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "confman/sim/last_words.hpp"
+#include "confman/sim/script.hpp"
 #include "confman/sim/seeds.hpp"
+#include "confman/sim/shrink.hpp"
 #include "confman/sim/world.hpp"
 
 namespace confman::sim {
@@ -16,16 +20,21 @@ namespace confman::sim {
 CONFMAN_DECL bool seed_range::take_arguments(std::vector<std::string>& arguments) {
   std::vector<std::string> left;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i] == "--trace") {
+    const std::string& name = arguments[i];
+    if (name == "--trace") {
       trace = true;
-    } else if (arguments[i] == "--seeds" || arguments[i] == "--first") {
-      std::uint64_t& number = arguments[i] == "--seeds" ? count : first;
+    } else if (name == "--script") {
+      if (++i == arguments.size()) return false;
+      script = arguments[i];
+    } else if (name == "--seeds" || name == "--first" || name == "--shrink") {
+      std::uint64_t& number = name == "--seeds" ? count : first;
+      shrink = shrink || name == "--shrink";
       char* end = nullptr;
       if (++i == arguments.size()) return false;
       number = std::strtoull(arguments[i].c_str(), &end, 10);
       if (end == arguments[i].c_str() || *end != '\0') return false;
     } else {
-      left.push_back(arguments[i]);
+      left.push_back(name);
     }
   }
   arguments = std::move(left);
@@ -35,17 +44,15 @@ CONFMAN_DECL bool seed_range::take_arguments(std::vector<std::string>& arguments
 namespace detail {
 
 // Runs worlds one after the other, and says what is wrong with one.
-class seed_runner {
+class world_runner {
  public:
-  seed_runner(const make_suite& make, const std::string& command)
-      : make_(make), command_(command), words_([this](std::uint64_t seed) { return replay(seed); }) {}
+  // `replay`: the lines that show a seed again.
+  explicit world_runner(std::function<std::string(std::uint64_t seed)> replay)
+      : replay_(std::move(replay)), words_(replay_) {}
 
   // `expected`: what the same seed did before, or null. Nothing: it failed.
-  std::optional<outcome> run(std::uint64_t seed, bool echo, const outcome* expected) {
-    scenario plan = scenario::draw(seed);
-    application_suite suite = make_(plan);
-    world simulated(plan, echo);
-    words_.begin(seed, simulated);
+  std::optional<outcome> run(world& simulated, application_suite suite, const outcome* expected) {
+    words_.begin(simulated.plan().seed, simulated);
     std::optional<outcome> end;
     try {
       simulated.host(std::move(suite));
@@ -55,40 +62,85 @@ class seed_runner {
                              "two runs of it differ: something depends on more than the seed");
     } catch (const violation& v) {
       end.reset();
-      print(simulated, seed, v.what(), v.at());
+      print(simulated, v.what(), v.at());
     } catch (const std::exception& e) {
       end.reset();
-      print(simulated, seed, e.what(), simulated.log().now());
+      print(simulated, e.what(), simulated.log().now());
     }
     words_.end();
     return end;
   }
 
  private:
-  [[nodiscard]] std::string replay(std::uint64_t seed) const {
-    return "replay: " + command_ + " --seeds 1 --first " + std::to_string(seed) + " --trace\n";
-  }
-  void print(const world& w, std::uint64_t seed, const char* what, micros at) const {
+  void print(const world& w, const char* what, micros at) const {
+    const std::uint64_t seed = w.plan().seed;
     std::printf("\nFAILED seed %" PRIu64
                 " at virtual time %.6f s: %s\nscenario: %s\nthe last that happened:\n%sseed %" PRIu64
                 ": %s\n%s",
                 seed, static_cast<double>(at) * 1e-6, what, w.plan().describe().c_str(),
-                w.log().tail().c_str(), seed, what, replay(seed).c_str());
+                w.log().tail().c_str(), seed, what, replay_(seed).c_str());
   }
 
-  const make_suite& make_;
-  const std::string& command_;
+  std::function<std::string(std::uint64_t seed)> replay_;
   last_words words_;
 };
+
+inline std::optional<outcome> run_seed(world_runner& runner, std::uint64_t seed, bool echo,
+                                       const make_suite& make, const outcome* expected) {
+  scenario plan = scenario::draw(seed);
+  application_suite suite = make(plan);
+  world simulated(plan, echo);
+  return runner.run(simulated, std::move(suite), expected);
+}
+
+inline bool shrink_seed(std::uint64_t seed, const make_suite& make, const std::string& command) {
+  scenario plan = scenario::draw(seed);
+  (void)make(plan);
+  shrink::settings how;
+  how.run = [&make](world& w) {
+    scenario unused = w.plan();
+    w.host(make(unused));
+    w.run();
+  };
+  return shrink::to_file(plan, how, "failure-" + std::to_string(seed) + ".txt", command);
+}
+
+inline bool run_script(const seed_range& what, const make_suite& make, const std::string& command) {
+  std::ifstream file(what.script);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) {
+    std::printf("%s can't be read\n", what.script.c_str());
+    return false;
+  }
+  const result<script> read = read_script(text);
+  if (!read) {
+    std::printf("%s: %s\n", what.script.c_str(), read.error().what.c_str());
+    return false;
+  }
+  world_runner runner(
+      [&](std::uint64_t) { return "replay: " + command + " --script " + what.script + " --trace\n"; });
+  scenario unused = read->plan;
+  application_suite suite = make(unused);
+  world simulated(read->plan, read->decisions, what.trace);
+  if (!runner.run(simulated, std::move(suite), nullptr)) return false;
+  std::printf("passed: %zu of %zu decisions\n", simulated.decisions().size(), read->decisions.size());
+  return true;
+}
 
 }  // namespace detail
 
 CONFMAN_DECL bool run_seeds(const seed_range& seeds, const make_suite& make, const std::string& command) {
-  detail::seed_runner runner(make, command);
+  if (seeds.shrink) return detail::shrink_seed(seeds.first, make, command);
+  if (!seeds.script.empty()) return detail::run_script(seeds, make, command);
+  detail::world_runner runner([&command](std::uint64_t seed) {
+    const std::string number = std::to_string(seed);
+    return "replay: " + command + " --seeds 1 --first " + number + " --trace\nshrink: " + command +
+           " --shrink " + number + "\n";
+  });
   bool good = true;
   for (std::uint64_t seed = seeds.first; good && seed - seeds.first < seeds.count; ++seed) {
-    const std::optional<outcome> once = runner.run(seed, seeds.trace, nullptr);
-    good = once && (seed % 50 != 0 || runner.run(seed, false, &*once));
+    const auto once = detail::run_seed(runner, seed, seeds.trace, make, nullptr);
+    good = once && (seed % 50 != 0 || detail::run_seed(runner, seed, false, make, &*once));
   }
   if (good) std::printf("%" PRIu64 " seeds passed\n", seeds.count);
   std::fflush(stdout);

@@ -1,4 +1,4 @@
-#include "shrink.hpp"
+#pragma once
 
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -13,20 +13,19 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
+#include <exception>
 #include <fstream>
 #include <memory>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
-namespace shrink {
+#include "confman/sim/shrink.hpp"
+#include "confman/sim/violation.hpp"
 
-namespace {
+namespace confman::sim::shrink {
 
-using confman::sim::decision;
-using confman::sim::scenario;
-using confman::sim::script;
-using confman::sim::world;
+namespace detail {
 
 // What a run's process tells the one that started it.
 struct report_page {
@@ -34,15 +33,15 @@ struct report_page {
   int broken = verdict::lost;
   std::size_t decisions = 0;
   char what[4000] = {};
-  confman::sim::statistics counts;
+  statistics counts;
   decision list[most];
 };
 static_assert(std::is_trivially_copyable_v<decision>);
 
-report_page* page = nullptr;
-const world* running = nullptr;
+inline report_page* page = nullptr;
+inline const world* running = nullptr;
 
-[[noreturn]] void tell(int broken, const char* what) {
+[[noreturn]] inline void tell(int broken, const char* what) {
   if (running) {
     page->counts = running->counts();
     page->decisions = std::min(running->decisions().size(), report_page::most);
@@ -53,12 +52,12 @@ const world* running = nullptr;
   std::_Exit(0);
 }
 
-void on_signal(int signal) {
+inline void on_signal(int signal) {
   tell(verdict::signal + signal,
        signal == SIGVTALRM ? "no end within the processor time of a run" : strsignal(signal));
 }
 
-[[noreturn]] void run_here(world& what, const settings& how) {
+[[noreturn]] inline void run_here(world& what, const settings& how) {
   running = &what;
   for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGVTALRM})
     std::signal(signal, on_signal);
@@ -73,13 +72,15 @@ void on_signal(int signal) {
   }
   try {
     how.run(what);
-  } catch (const confman::sim::violation& v) {
+  } catch (const violation& v) {
     tell(static_cast<int>(v.which()), v.what());
+  } catch (const std::exception& e) {
+    tell(verdict::exception, e.what());
   }
   tell(verdict::passed, "");
 }
 
-double now_seconds() {
+inline double now_seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
@@ -170,7 +171,7 @@ class shrinker {
   bool plainer_scenario() {
     bool any = false;
     std::size_t fields = 0;
-    confman::sim::for_each_field(out_.small.plan, [&](const char*, const auto&) { ++fields; });
+    for_each_field(out_.small.plan, [&](const char*, const auto&) { ++fields; });
     for (std::size_t i = 0; i < fields && !late(); ++i) {
       if (change_field(i, 0)) any = true;
       while (!late() && change_field(i, 1)) any = true;
@@ -183,12 +184,12 @@ class shrinker {
     script candidate = out_.small;
     script usual;
     std::vector<std::uint64_t> defaults;
-    confman::sim::for_each_field(usual.plan, [&](const char*, const auto& value) {
+    for_each_field(usual.plan, [&](const char*, const auto& value) {
       defaults.push_back(static_cast<std::uint64_t>(value));
     });
     bool changed = false;
     std::size_t i = 0;
-    confman::sim::for_each_field(candidate.plan, [&](const char* name, auto& value) {
+    for_each_field(candidate.plan, [&](const char* name, auto& value) {
       using type = std::remove_reference_t<decltype(value)>;
       if (i++ != which || name == std::string_view("seed")) return;
       const bool size = std::find(std::begin(sizes), std::end(sizes), name) != std::end(sizes);
@@ -209,58 +210,53 @@ class shrinker {
 };
 
 // What a script must reach to be kept: the trouble that came before the failure, and elections.
-std::string reaches(const confman::sim::statistics& counts) {
-  using confman::sim::counted;
+inline std::string reaches(const statistics& counts) {
   std::string lines;
   const auto end = static_cast<std::size_t>(counted::truncations);
   for (auto i = static_cast<std::size_t>(counted::crashes); i <= end; ++i)
-    if (counts.value(i) != 0) lines += std::string("# reaches ") + confman::sim::statistics::name(i) + '\n';
+    if (counts.value(i) != 0) lines += std::string("# reaches ") + statistics::name(i) + '\n';
   return lines;
 }
 
-std::string heading(std::uint64_t seed, const outcome& found, const std::string& path) {
+inline std::string heading(const outcome& found, const std::string& replay) {
   std::string what = found.last.what;
   std::replace(what.begin(), what.end(), '\n', ' ');
-  return "# From seed " + std::to_string(seed) + ". It broke:\n# " + what +
-         "\n# Run it: ./tests/sim.sh --script " + path + " --trace\n" + reaches(found.last.counts);
+  return "# From seed " + std::to_string(found.small.plan.seed) + ". It broke:\n# " + what +
+         "\n# Run it: " + replay + '\n' + reaches(found.last.counts);
 }
 
-}  // namespace
+}  // namespace detail
 
-outcome smallest(const scenario& plan, const settings& how) {
-  return shrinker(how).run(plan);
+CONFMAN_DECL outcome smallest(const scenario& plan, const settings& how) {
+  return detail::shrinker(how).run(plan);
 }
 
-bool shrink_seed(std::uint64_t seed) {
-  const double begin = now_seconds();
-  const outcome found = smallest(scenario::draw(seed));
+CONFMAN_DECL bool to_file(const scenario& plan, const settings& how, const std::string& path,
+                          const std::string& command) {
+  const double begin = detail::now_seconds();
+  const outcome found = smallest(plan, how);
   if (found.first.broken == verdict::passed) {
-    std::printf("seed %" PRIu64 " passes: there is nothing to shrink\n", seed);
+    std::printf("seed %" PRIu64 " passes: there is nothing to shrink\n", plan.seed);
     return true;
   }
-  std::printf("seed %" PRIu64 ": %s\n", seed, found.first.what.c_str());
+  std::printf("seed %" PRIu64 ": %s\n", plan.seed, found.first.what.c_str());
   if (!found.reproduced) {
     std::printf("its %zu decisions alone don't break the same: nothing is written\n",
                 found.first.decisions.size());
     return false;
   }
   std::printf("shrunk from %zu to %zu decisions in %zu runs, %.0f s:\n%s\n", found.first.decisions.size(),
-              found.small.decisions.size(), found.runs, now_seconds() - begin, found.last.what.c_str());
+              found.small.decisions.size(), found.runs, detail::now_seconds() - begin,
+              found.last.what.c_str());
   for (const decision& d : found.small.decisions) std::printf("  %s\n", to_text(d).c_str());
-  const std::string path = "build/sim/failure-" + std::to_string(seed) + ".txt";
-  std::error_code ignored;
-  std::filesystem::create_directories("build/sim", ignored);
+  const std::string replay = command + " --script " + path + " --trace";
   std::ofstream file(path);
-  file << heading(seed, found, path) << to_text(found.small) << std::flush;
-  if (!file) {
+  file << detail::heading(found, replay) << to_text(found.small) << std::flush;
+  if (file)
+    std::printf("replay: %s\n", replay.c_str());
+  else
     std::printf("%s can't be written\n", path.c_str());
-    return false;
-  }
-  std::printf("replay: ./tests/sim.sh --script %s --trace\n", path.c_str());
-  std::printf(
-      "keep it as a test, once mended: cp %s tests/sim/scripts/NAME.txt, and leave in it what it is about\n",
-      path.c_str());
   return false;
 }
 
-}  // namespace shrink
+}  // namespace confman::sim::shrink
