@@ -113,6 +113,21 @@ TEST_CASE("what a leader counts and isn't on a platter is found (3)") {
     c.put(two, leader.disk);
     CHECK_NOTHROW(c.judge.on_acknowledged(one, two, leader.core()));
   }
+  // Seed 1450193: the word of a directory that is bound, or not yet, and was wiped since.
+  SUBCASE("what a follower had when it was wiped") {
+    for (const bool bound : {true, false}) {
+      auto& peer = const_cast<confman::progress&>(*leader->progress_of(two));
+      peer.incarnation = bound ? incarnation_of(2) : confman::incarnation_id{};
+      peer.answered_by = bound ? confman::incarnation_id{} : incarnation_of(2);
+      cluster had, never;
+      had.put(two, leader.disk);
+      had.judge.on_wiped(two);
+      CHECK_NOTHROW(had.judge.on_acknowledged(one, two, leader.core()));
+      never.judge.on_wiped(two);
+      CHECK(refuses(invariant::durable_first, "counts entries of node 2 up to 1",
+                    [&] { never.judge.on_acknowledged(one, two, leader.core()); }));
+    }
+  }
   SUBCASE("its own entries") {
     CHECK(refuses(invariant::durable_first, "takes its entries up to 1 of 1 for durable",
                   [&] { c.judge.on_step(one, leader.core()); }));

@@ -102,6 +102,31 @@ TEST_CASE("a learner that becomes a voter while it is far behind is found (13)")
   }
 }
 
+// Seed 1465685: a change that nobody has in memory any more may be on a disk, and come back with it.
+TEST_CASE("a configuration may follow as long as nothing else is committed in its place") {
+  cluster c;
+  test_node leader = winner(1, 2, configured({1}, bound_voters(3)));
+  acknowledge(leader, 2, 2);
+  c.put(two, leader.disk);
+  c.step(leader);
+  const recovered_log before = leader.disk;
+  const auto all_have_three = [&c] {
+    return c.judge.for_possible_members([](const auto& members) { return members.contains(three); });
+  };
+  CHECK(all_have_three());
+  REQUIRE_FALSE(change(leader.core(), {remove_member(3)}));
+  leader.work();
+  confman::write_batch batch;
+  batch.entries.push_back(leader.disk.entries.back());
+  c.judge.on_write(one, batch, leader.core());
+  CHECK_FALSE(all_have_three());
+  test_node other = winner(2, 3, before);
+  acknowledge(other, 3, 3);
+  c.put(three, other.disk);
+  c.step(other);
+  CHECK(all_have_three());
+}
+
 TEST_CASE("a change while leadership is handed over is found (13)") {
   cluster c;
   test_node leader = changing(bound_voters(3), remove_member(3), 2);

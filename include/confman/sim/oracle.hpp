@@ -86,15 +86,19 @@ class oracle {
   [[nodiscard]] log_index committed_members_at() const noexcept {
     return configurations_.empty() ? log_index{} : configurations_.rbegin()->first;
   }
-  // Whether `holds(configuration)` is true for the newest committed configuration and for each that a node
-  // has and that may follow it. False as long as only the bootstrap one is in force.
+  // Whether `holds(configuration)` is true for the newest committed configuration and for each that may
+  // follow it: that a node has, or that was ever in a log, and may still be on a disk or on its way to one.
+  // False as long as only the bootstrap one is in force.
   template <class Holds>
   [[nodiscard]] bool for_possible_members(Holds&& holds) const {
     const configuration* committed = committed_members();
     return committed && holds(*committed) &&
-           std::all_of(nodes_.begin(), nodes_.end(), [&](const node_account& n) {
-             return n.members_at <= committed_members_at() || holds(n.members);
-           });
+           std::all_of(nodes_.begin(), nodes_.end(),
+                       [&](const node_account& n) {
+                         return n.members_at <= committed_members_at() || holds(n.members);
+                       }) &&
+           std::all_of(changes_.begin(), changes_.end(),
+                       [&](const change& c) { return !may_follow(c) || holds(c.members); });
   }
   // Whether the platter of a node holds everything that is committed, or all of it up to `last`.
   [[nodiscard]] bool holds_committed(node_id node) const { return holds_committed(node, committed()); }
@@ -165,6 +169,18 @@ class oracle {
     std::map<node_id, matched> followers;
   };
 
+  // A configuration that was in a log.
+  struct change {
+    log_index at;
+    chain_hash hash;
+    configuration members;
+  };
+
+  // It isn't committed, nor is anything in its place.
+  [[nodiscard]] bool may_follow(const change& c) const {
+    return c.at > committed_members_at() && (c.at > committed() || committed_hash(c.at) == c.hash);
+  }
+  void note_change(const entry& e);
   void apply(const stage& s, node_account& account) const;
   void check_snapshot(node_id node, const snapshot_meta& meta);
   void check_members(node_id node, node_account& account, log_index commit_before, const raft_core& core);
@@ -196,6 +212,7 @@ class oracle {
 
   trace& trace_;
   statistics& counts_;
+  std::vector<change> changes_;                                      // those that may follow, and some more
   std::vector<node_account> nodes_;                                  // by id; 0 unused
   std::map<std::pair<node_id, incarnation_id>, node_account> lost_;  // disks that were wiped
   std::vector<node_id> terms_;                                       // leader of each term

@@ -42,6 +42,7 @@ CONFMAN_DECL void oracle::on_write(node_id node, const write_batch& batch, const
     std::vector<place>& here = seen_[index];
     const auto same_term =
         std::find_if(here.begin(), here.end(), [&](const place& p) { return p.term == e.term; });
+    if (e.type == entry_type::configuration) note_change(e);
     if (same_term == here.end())
       here.push_back({e.term, e.hash});
     else if (same_term->hash != e.hash)
@@ -49,6 +50,14 @@ CONFMAN_DECL void oracle::on_write(node_id node, const write_batch& batch, const
                   text(node) + " appends an entry at " + show({e.term, e.index}) +
                       " after a log that differs from another node's with the same entry");
   }
+}
+
+CONFMAN_DECL void oracle::note_change(const entry& e) {
+  std::erase_if(changes_, [this](const change& c) { return !may_follow(c); });
+  const auto same = [&e](const change& c) { return c.at == e.index && c.hash == e.hash; };
+  if (std::any_of(changes_.begin(), changes_.end(), same)) return;
+  if (auto members = decode_configuration(e.payload.view()))
+    changes_.push_back({e.index, e.hash, *std::move(members)});
 }
 
 CONFMAN_DECL void oracle::on_append(node_id node, const write_batch& batch) {
@@ -306,13 +315,16 @@ CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const ra
 CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
   using detail::text;
   const progress* peer = core.progress_of(from);
-  if (peer) check_progress(node, nodes_[node.value()], *peer, core);
-  if (peer && peer->incarnation && nodes_[from.value()].incarnation != peer->incarnation) return;  // wiped
-  if (!peer || nodes_[from.value()].durable.term > core.term()) return;
-  if (peer->match <= nodes_[from.value()].forgotten) return;
+  if (!peer) return;
+  check_progress(node, nodes_[node.value()], *peer, core);
+  // What it says of a directory that was wiped since was true then.
+  const incarnation_id by = peer->incarnation ? peer->incarnation : peer->answered_by;
+  const auto lost = by ? lost_.find({from, by}) : lost_.end();
+  const node_account& account = lost == lost_.end() ? nodes_[from.value()] : lost->second;
+  if (by && by != account.incarnation) return;
+  if (account.durable.term > core.term() || peer->match <= account.forgotten) return;
   const std::optional<chain_hash> hash = hash_at(core, peer->match);
-  if (hash && on_platter(from, peer->match, *hash)) return;
-  const node_account& account = nodes_[from.value()];
+  if (hash && holds(account, peer->match, *hash)) return;
   trace_.fail(invariant::durable_first,
               text(node) + " leads term " + text(core.term()) + " and counts entries of " + text(from) +
                   " up to " + text(peer->match) + ", but the platter there ends with " +
