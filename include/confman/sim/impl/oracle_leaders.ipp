@@ -157,6 +157,27 @@ CONFMAN_DECL void oracle::check_left(node_id node, const configuration& joint, c
                   ", which doesn't have the voters and learners that it was to have");
 }
 
+// What a leader counts for a follower is what that follower's platter holds, unless a later leader has been
+// there.
+CONFMAN_DECL void oracle::on_acknowledged(node_id node, node_id from, const raft_core& core) {
+  using detail::text;
+  const progress* peer = core.progress_of(from);
+  if (!peer) return;
+  check_progress(node, nodes_[node.value()], *peer, core);
+  // What it says of a directory that was wiped since was true then.
+  const incarnation_id by = peer->incarnation ? peer->incarnation : peer->answered_by;
+  const auto lost = by ? lost_.find({from, by}) : lost_.end();
+  const node_account& account = lost == lost_.end() ? nodes_[from.value()] : lost->second;
+  if (by && by != account.incarnation) return;
+  if (account.durable.term > core.term() || peer->match <= account.forgotten) return;
+  const std::optional<chain_hash> hash = hash_at(core, peer->match);
+  if (hash && holds(account, peer->match, *hash)) return;
+  trace_.fail(invariant::durable_first,
+              text(node) + " leads term " + text(core.term()) + " and counts entries of " + text(from) +
+                  " up to " + text(peer->match) + ", but the platter there ends with " +
+                  show({account.log.back().term, log_index(account.log.size() - 1)}) + " or holds others");
+}
+
 CONFMAN_DECL void oracle::check_progress(node_id node, node_account& account, const progress& peer,
                                          const raft_core& core) {
   using detail::text;
