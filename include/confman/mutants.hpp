@@ -34,6 +34,7 @@
   M(unbound_votes, "1 6 8", "the grant of a directory that nothing binds always counts")                     \
   M(no_incarnation, "7 1 6", "which data directory answers under an id is ignored")                          \
   M(incarnation_unchecked, "7 1 6 3", "another data directory's messages are taken")                         \
+  M(votes_of_another, "6 7", "votes that a wiped directory of the same id was given count")                 \
   M(bind_at_any_election, "7 1 6 13", "a new leader binds some voters' directories, whoever is missing")     \
   M(learner_stands, "13", "who is no voter stands for election")                                             \
   M(timeout_not_random, "21", "election timeouts are not random")                                            \

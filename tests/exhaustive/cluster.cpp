@@ -58,7 +58,7 @@ void cluster::forge(const message& m, effect& e) {
   message extra = m;
   if (const auto* vote = std::get_if<vote_response>(&m.body);
       scope_.rule == broken::refusal_grants && vote && !vote->granted) {
-    extra.body = vote_response{true};
+    extra.body = vote_response{true, vote->candidate};
     e.forged.push_back(number_of(extra));
   }
   if (auto* append = std::get_if<append_request>(&extra.body); append && !append->entries.empty()) {

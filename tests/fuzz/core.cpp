@@ -94,7 +94,7 @@ class peers {
   // What a sound peer would answer, so that the node gets somewhere.
   message_body answer() {
     if (node_->role() == role::pre_candidate) return pre_vote_response{node_->term() + 1, true};
-    if (node_->role() == role::candidate) return vote_response{true};
+    if (node_->role() == role::candidate) return vote_response{true, node_->options().incarnation};
     if (node_->role() != role::leader) return append();
     const std::uint8_t how = in_.byte();
     if (how % 4 == 0) return heartbeat_response{std::uint64_t{how} / 4};
@@ -112,7 +112,7 @@ class peers {
       case 2:
         return vote_request{place(), in_.flip()};
       case 3:
-        return vote_response{in_.flip()};
+        return vote_response{in_.flip(), node_->options().incarnation};
       case 4:
         return append_ok{log_index(number(last))};
       case 5:

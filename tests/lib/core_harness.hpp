@@ -112,6 +112,8 @@ class test_node {
 
   std::error_code receive(std::uint64_t from, std::uint64_t term, message_body body,
                           std::optional<incarnation_id> incarnation = {}) {
+    if (auto* vote = std::get_if<vote_response>(&body); vote && !vote->candidate)
+      vote->candidate = options.incarnation;
     return core_->step({options.cluster, options.group, node_id(from), options.self,
                         incarnation.value_or(incarnation_of(from)), term_t(term), std::move(body)});
   }

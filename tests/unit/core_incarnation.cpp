@@ -1,6 +1,8 @@
 // Cluster, group and incarnation: who is talked to, and whose word counts.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "lib/core_harness.hpp"
 
 using namespace confman;
@@ -32,6 +34,39 @@ TEST_CASE("a message from nobody, from ourselves, to another or from no member i
   message m{test_cluster, test_group, node_id(2), node_id(3), incarnation_of(2), term_t(9), heartbeat{}};
   CHECK(node->step(std::move(m)) == errc::unknown_peer);
   CHECK(node->term() == term_t(0));
+}
+
+// Seeds 1363573 and 1627103 of the simulation: an id is wiped in the middle of an election, and its next
+// directory stands in the same term.
+TEST_CASE("votes that were given to another directory of our id don't count") {
+  test_node node(1, bound_voters(3));
+  node.time_out();
+  node.work();
+  (void)node.receive(2, 0, pre_vote_response{term_t(1), true});
+  node.work();
+  REQUIRE(node->role() == role::candidate);
+  (void)node.receive(2, 1, vote_response{true, stranger});
+  (void)node.receive(3, 1, vote_response{true, stranger});
+  CHECK(node->role() == role::candidate);
+  (void)node.receive(2, 1, vote_response{false, stranger});
+  (void)node.receive(3, 1, vote_response{false, stranger});
+  CHECK(node->role() == role::candidate);
+  (void)node.receive(2, 1, vote_response{true, incarnation_of(1)});
+  CHECK(node->role() == role::leader);
+}
+
+TEST_CASE("an answer to a request for a vote names the directory that asked") {
+  for (const bool up_to_date : {true, false}) {
+    test_node node(1, voters(3), {}, disk_of(1, {1}));
+    (void)node.receive(2, 2, vote_request{{term_t(up_to_date ? 1 : 0), log_index(1)}}, stranger);
+    node.work();
+    const auto said = std::find_if(node.sent.begin(), node.sent.end(), [](const message& m) {
+      return std::holds_alternative<vote_response>(m.body);
+    });
+    REQUIRE(said != node.sent.end());
+    CHECK(std::get<vote_response>(said->body).granted == up_to_date);
+    CHECK(std::get<vote_response>(said->body).candidate == stranger);
+  }
 }
 
 TEST_CASE("the first entry of the first leader binds the data directories that elected it") {

@@ -46,7 +46,7 @@ std::vector<message> one_of_each() {
   all.push_back(wrap(pre_vote_response{term_t(6), true}));
   all.push_back(wrap(vote_request{at}));
   all.push_back(wrap(vote_request{at, true}));
-  all.push_back(wrap(vote_response{true}));
+  all.push_back(wrap(vote_response{true, incarnation_id(78)}));
   all.push_back(wrap(make_append({})));
   all.push_back(wrap(make_append({"", "put", std::string(3000, 'x'), "y", std::string(1024, 'z')})));
   all.push_back(wrap(append_ok{log_index(8)}));

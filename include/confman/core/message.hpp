@@ -28,6 +28,7 @@ struct vote_request {
 };
 struct vote_response {
   bool granted = false;
+  incarnation_id candidate = {};  // the data directory that asked: another one of its id must not count this
 };
 
 // AppendEntries with entries, or a probe without (paper, figure 2).

@@ -66,7 +66,7 @@ CONFMAN_DECL void raft_core::become_candidate(bool transfer) {
   for (const node_id id : members().ids()) {
     if (!members().is_voter(id)) continue;
     if (id == options_.self)
-      send_when_durable(id, vote_response{true});
+      send_when_durable(id, vote_response{true, options_.incarnation});
     else if (CONFMAN_MUTANT(candidate_before_stored))
       send(id, vote_request{log_.last(), transfer});
     else
@@ -161,22 +161,28 @@ CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_request& b
   CONFMAN_MARK_IF(!free, vote_refused_given);
   CONFMAN_MARK_IF(free && !leader_ && !grant, vote_refused_behind);
   if (!grant) {
-    send(m.from, vote_response{false});
+    send(m.from, vote_response{false, m.incarnation});
     return {};
   }
   state_.vote = m.from;
   voted_for_ = m.incarnation;
   election_elapsed_ = 0;
   if (CONFMAN_MUTANT(vote_before_stored))
-    send(m.from, vote_response{true});
+    send(m.from, vote_response{true, m.incarnation});
   else
-    send_when_durable(m.from, vote_response{true});
+    send_when_durable(m.from, vote_response{true, m.incarnation});
   return {};
 }
 
 CONFMAN_DECL std::error_code raft_core::handle(const message& m, vote_response& body) {
   auto* self = std::get_if<candidate_role>(&role_);
   if (!self) return {};
+  // A vote is a directory's. One that was given to the directory before ours, in the middle of an election in
+  // which it was lost, may have been for entries that we don't have.
+  if (body.candidate != options_.incarnation && !CONFMAN_MUTANT(votes_of_another)) {
+    CONFMAN_MARK(vote_for_another_directory);
+    return {};
+  }
   self->answers.record(m.from, m.incarnation, body.granted);
   switch (count(self->answers)) {
     case vote_result::won: {

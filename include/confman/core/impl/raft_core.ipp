@@ -188,7 +188,7 @@ CONFMAN_DECL bool raft_core::pass_term_gate(const message& m) {
   if (std::holds_alternative<pre_vote_response>(m.body)) return true;
   // That our data directory isn't accepted is true whatever the term.
   if (std::holds_alternative<refused>(m.body)) return true;
-  if (vote) send(m.from, vote_response{false});
+  if (vote) send(m.from, vote_response{false, m.incarnation});
   const bool from_leader = std::holds_alternative<append_request>(m.body) ||
                            std::holds_alternative<heartbeat>(m.body) ||
                            std::holds_alternative<commit_notice>(m.body);

@@ -84,7 +84,7 @@ void wire_fields(A& a, vote_request& m) {
 }
 template <class A>
 void wire_fields(A& a, vote_response& m) {
-  a(m.granted);
+  a(m.granted, m.candidate);
 }
 template <class A>
 void wire_fields(A& a, append_ok& m) {
