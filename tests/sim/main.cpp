@@ -12,8 +12,6 @@
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <new>
 #include <string>
 #include <vector>
@@ -96,15 +94,9 @@ bool run_seed(std::uint64_t seed, const settings& options, last_words& words,
 
 // Runs the decisions of a file; false after printing what is wrong with it.
 bool run_script(const settings& options) {
-  std::ifstream file(options.script);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) {
-    std::printf("%s can't be read\n", options.script.c_str());
-    return false;
-  }
-  const auto read = confman::sim::read_script(text);
+  const auto read = confman::sim::read_script_file(options.script);
   if (!read) {
-    std::printf("%s: %s\n", options.script.c_str(), read.error().what.c_str());
+    std::printf("%s\n", read.error().what.c_str());
     return false;
   }
   last_words words(replay_of);

@@ -33,6 +33,9 @@ struct script {
 // run; the message names the line.
 [[nodiscard]] CONFMAN_DECL result<script> read_script(std::string_view text);
 
+// The same of a file; the message names it. errc::bad_option, too, if it can't be read.
+[[nodiscard]] CONFMAN_DECL result<script> read_script_file(const std::string& path);
+
 }  // namespace confman::sim
 
 #if !defined(CONFMAN_COMPILED)

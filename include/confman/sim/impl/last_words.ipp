@@ -32,6 +32,7 @@ inline constexpr int last_signals[] = {SIGABRT, SIGFPE, SIGILL, SIGVTALRM, SIGSE
 inline constexpr long longest_world = 60;
 #endif
 
+// SIGVTALRM follows; 0: no more.
 inline void limit_processor_time(long seconds) {
   itimerval limit{};
   limit.it_value.tv_sec = seconds;

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <concepts>
 #include <cstdint>
+#include <fstream>
 #include <iterator>
 #include <limits>
 #include <system_error>
@@ -264,6 +265,15 @@ CONFMAN_DECL result<script> read_script(std::string_view text) {
     if (!wrong.empty()) return failure(errc::bad_option, "line " + std::to_string(number) + ": " + wrong);
   }
   if (const char* why = detail::impossible(read.plan)) return failure(errc::bad_option, why);
+  return read;
+}
+
+CONFMAN_DECL result<script> read_script_file(const std::string& path) {
+  std::ifstream file(path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  if (!file) return failure(errc::bad_option, path + " can't be read");
+  result<script> read = read_script(text);
+  if (!read) return failure(read.error().code, path + ": " + read.error().what);
   return read;
 }
 

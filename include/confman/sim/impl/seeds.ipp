@@ -4,8 +4,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
@@ -106,15 +104,9 @@ inline bool shrink_seed(std::uint64_t seed, const make_suite& make, const std::s
 }
 
 inline bool run_script(const seed_range& what, const make_suite& make, const std::string& command) {
-  std::ifstream file(what.script);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (!file) {
-    std::printf("%s can't be read\n", what.script.c_str());
-    return false;
-  }
-  const result<script> read = read_script(text);
+  const result<script> read = read_script_file(what.script);
   if (!read) {
-    std::printf("%s: %s\n", what.script.c_str(), read.error().what.c_str());
+    std::printf("%s\n", read.error().what.c_str());
     return false;
   }
   world_runner runner(

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
-#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -20,6 +19,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "confman/sim/last_words.hpp"
 #include "confman/sim/shrink.hpp"
 #include "confman/sim/violation.hpp"
 
@@ -61,9 +61,7 @@ inline void on_signal(int signal) {
   running = &what;
   for (const int signal : {SIGABRT, SIGFPE, SIGILL, SIGSEGV, SIGBUS, SIGVTALRM})
     std::signal(signal, on_signal);
-  itimerval limit{};
-  limit.it_value.tv_sec = how.run_seconds;
-  setitimer(ITIMER_VIRTUAL, &limit, nullptr);
+  sim::detail::limit_processor_time(how.run_seconds);
   // A thousand runs would say a thousand times what broke.
   const int nowhere = open("/dev/null", O_WRONLY);
   if (nowhere >= 0) {
