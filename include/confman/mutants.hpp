@@ -127,6 +127,8 @@
   M(failed_piece_blocks, "21", "after a failure of the disk no snapshot is received")                        \
   M(piece_window_ignored, "22", "pieces of a snapshot are sent however many are on their way")               \
   M(rate_unlimited, "22", "pieces of a snapshot are sent as fast as they can be read")                       \
+  M(transfers_not_renewed, "0", "who waits for an older snapshot is not sent the newer one")                 \
+  M(sent_files_closed, "0", "a snapshot that is being sent is closed when a newer one replaces it")          \
   /* reads */                                                                                                \
   M(read_without_round, "14", "a leader answers a read without asking anybody")                              \
   M(read_stale_round, "14", "an answer to an earlier round confirms a later read")                           \

@@ -87,8 +87,8 @@ struct fake_storage {
   }
   void read_snapshot(const snapshot_read& what) { reads.push_back(what); }
   void receive_snapshot(snapshot_write&& piece) { pieces.push_back(std::move(piece)); }
-  void settle_snapshot(const snapshot_file& file, bool good) {
-    settled.push_back(snapshots->settle(file, good));
+  void settle_snapshot(const snapshot_file& file, bool good, const std::vector<snapshot_file>& sent) {
+    settled.push_back(snapshots->settle(file, good, sent));
   }
   void destroy(loaded_map&& map) { destroyed.push_back(std::move(map)); }
 

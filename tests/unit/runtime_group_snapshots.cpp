@@ -37,26 +37,6 @@ void lack(driven_cluster& c, int from, int to) {
   c.lost = nullptr;
   c[1].keep_fetches = true;
 }
-// Node 1 leads; node 3 was away while 40 keys were written and the log was cut.
-struct one_far_behind {
-  one_far_behind() : c(3, manual) {
-    c.elect(1);
-    c.tick(3);
-    put(c, 1, 0, 5);
-    c.lost = [](const message& m) { return touches(m, 3); };
-    put(c, 1, 5, 40);
-    c.tick(3);
-    at = snapshot_of(c[1]);
-    REQUIRE(c[1]->core().log().first_index() > c[3]->core().log().last_index() + 1);
-  }
-  void bring_back() {
-    c.lost = nullptr;
-    c.tick(12);
-  }
-  driven_cluster c;
-  version at;
-};
-
 }  // namespace
 
 TEST_CASE("a snapshot on request contains everything applied, and cuts the log to its tail") {
@@ -300,27 +280,6 @@ TEST_CASE("while a snapshot is received the follower answers heartbeats and read
   CHECK(f.c[3].value("/k/39") == "v");
 }
 
-TEST_CASE("the leader that names a follower again and again doesn't begin its transfer from the start") {
-  one_far_behind f;
-  int first_pieces = 0;
-  std::uint64_t most = 0;
-  f.c[3].keep_pieces = true;
-  f.c.lost = [&](const message& m) {
-    if (const auto* p = std::get_if<snapshot_piece>(&m.body)) {
-      first_pieces += p->offset == 0 ? 1 : 0;
-      most = std::max(most, p->offset);
-    }
-    return false;
-  };
-  for (int i = 0; i < 60 && f.c[3].observer.installed.empty(); ++i) {
-    f.c.tick(4);  // several election timeouts in all
-    f.c[3].write_piece();
-  }
-  CHECK(f.c[3].observer.installed.size() == 1);
-  CHECK(most > 0);
-  CHECK(first_pieces <= 2);
-}
-
 TEST_CASE("pieces and answers that get lost are sent again until the snapshot is there") {
   one_far_behind f;
   random_source dice(7);
@@ -410,41 +369,6 @@ TEST_CASE("a follower without room for a snapshot says so, and gets it when ther
   f.c[3].storage.files->full = false;
   f.c.tick(60);
   CHECK(f.c[3].value("/k/39") == "v");
-}
-
-TEST_CASE("a leader whose snapshot can't be read reports it and makes another") {
-  one_far_behind f;
-  f.c[1].keep_reads = true;
-  f.bring_back();
-  REQUIRE_FALSE(f.c[1].storage.reads.empty());
-  const snapshot_read what = f.c[1].storage.reads.front();
-  f.c[1].storage.reads.clear();
-  f.c[1]->snapshot_read_done(what, failure(errc::snapshot_damaged, "a bad sector"));
-  CHECK(f.c[1].observer.events.size() == 1);
-  f.c[1].keep_reads = false;
-  f.c.tick(60);
-  CHECK(f.c[1].observer.events.size() == 1);
-  CHECK(f.c[3].value("/k/39") == "v");
-}
-
-TEST_CASE("a leader whose snapshot was damaged after it was made finds it out and makes another") {
-  one_far_behind f;
-  small_file_system& files = *f.c[1].storage.files;
-  auto file = files.open_file(f.c[1].storage.snapshots->store().newest()->path, open_mode::existing);
-  REQUIRE(file);
-  char byte = 0;
-  REQUIRE(files.read(*file, 200, {&byte, 1}));
-  const char turned = static_cast<char>(byte ^ 4);
-  const std::string_view bad(&turned, 1);
-  REQUIRE_FALSE(files.write(*file, 200, {&bad, 1}));
-  f.c.lost = nullptr;
-  f.c.tick(100);
-  CHECK(f.c[3].value("/k/39") == "v");
-  // The new one has the same name, so a read that was under way may speak against it once more.
-  CHECK_FALSE(f.c[1].observer.events.empty());
-  CHECK(f.c[1].observer.events.size() < 4);
-  for (const failure& found : f.c[1].observer.events) CHECK(found.code == errc::snapshot_damaged);
-  CHECK(f.c[3].observer.events.size() < 3);
 }
 
 TEST_CASE("a snapshot that is taken while a later one is installed changes nothing") {

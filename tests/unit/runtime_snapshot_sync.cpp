@@ -74,7 +74,7 @@ TEST_CASE("a removal of older snapshots that may not be durable ends the node") 
   d->storage.files->good_directory_syncs = 1;
   d->g->submit(asked);
   check_ended(*d);
-  CHECK(asked.ended_with(errc::sync_failed));
+  CHECK(asked.ended_with({}));  // its own name was synced before
 }
 
 TEST_CASE("a received snapshot whose name may not be durable ends the follower, and is never acknowledged") {

@@ -206,6 +206,27 @@ TEST_CASE("snapshot transfer: who is named again while it is served isn't starte
   CHECK(out.oldest() == log_index(9));
 }
 
+TEST_CASE("snapshot transfer: who still waits for the first piece is sent the newer file instead") {
+  const snapshot_file file = file_of(5, 95), newer = file_of(9, 200);
+  outgoing_snapshots out = begun(file, 50);
+  out.start(node_id(3), file, 2);
+  out.renew(newer);
+  CHECK(out.files() == std::vector<snapshot_file>{file, newer});
+  CHECK(out.oldest() == log_index(5));
+  (void)read_all(out);
+  out.renew(file_of(12, 300));
+  CHECK(out.files() == std::vector<snapshot_file>{file, newer});
+}
+
+TEST_CASE("snapshot transfer: a file that can't be read ends all transfers of it, no other") {
+  const snapshot_file file = file_of(5, 95), newer = file_of(9, 200);
+  outgoing_snapshots out = begun(file, 50);
+  out.start(node_id(3), file, 2);
+  out.start(node_id(4), newer, 2);
+  CHECK(out.stop_all(file) == std::vector<node_id>{follower, node_id(3)});
+  CHECK(out.files() == std::vector<snapshot_file>{newer});
+}
+
 TEST_CASE("snapshot transfer: without a loss the wire is never idle and nothing is sent twice") {
   two_ends t;
   t.start(file_of(3, 1000));

@@ -36,4 +36,24 @@ inline version snapshot_of(driven& d) {
   return o.at;
 }
 
+// Node 1 leads; node 3 was away while 40 keys were written and the log was cut.
+struct one_far_behind {
+  one_far_behind() : c(3, manual) {
+    c.elect(1);
+    c.tick(3);
+    put(c, 1, 0, 5);
+    c.lost = [](const message& m) { return touches(m, 3); };
+    put(c, 1, 5, 40);
+    c.tick(3);
+    at = snapshot_of(c[1]);
+    REQUIRE(c[1]->core().log().first_index() > c[3]->core().log().last_index() + 1);
+  }
+  void bring_back() {
+    c.lost = nullptr;
+    c.tick(12);
+  }
+  driven_cluster c;
+  version at;
+};
+
 }  // namespace confman::testing

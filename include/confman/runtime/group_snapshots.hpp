@@ -43,8 +43,11 @@ struct snapshot_received_piece {
 //   void take_snapshot(map_capture, const snapshot_meta&)    answered by taken(); one at a time
 //   void read_snapshot(const snapshot_read&)                 answered by read()
 //   void receive_snapshot(snapshot_write&&)                  answered by received(); one at a time
-//   void settle_snapshot(const snapshot_file&, bool good)    a received one replaces older ones, or is set
-//                                                            aside; answered by group::snapshot_settled()
+//   void settle_snapshot(const snapshot_file&, bool good, std::vector<snapshot_file> sent)
+//                                                            it replaces older ones, but what is being sent
+//                                                            and was read from before stays readable; or it
+//                                                            is set aside; answered by
+//                                                            group::snapshot_settled()
 //   void destroy(loaded_map&&)                               takes a while: somewhere else; not answered
 template <class Transport, class Storage>
 class group_snapshots {
@@ -158,6 +161,7 @@ class group_snapshots {
       return {};
     }
     became_durable(*outcome, meta);
+    settle(*newest_);
     complete_waiting(meta.at);
     if (!waiting_.empty()) take();
     return {};
@@ -167,10 +171,10 @@ class group_snapshots {
     if (core_.role() != role::leader || !senders_.sending(what.to, what.file)) return;
     if (!bytes) {
       observer_.on_event(bytes.error());
-      senders_.stop(what.to);
       // What can't be read helps nobody: another one is made.
       if (newest_ == what.file) newest_.reset();
-      return core_.snapshot_failed(what.to);
+      for (const node_id peer : senders_.stop_all(what.file)) core_.snapshot_failed(peer);
+      return;
     }
     if (auto piece = senders_.read(what, *std::move(bytes))) send(what.to, *std::move(piece));
   }
@@ -192,10 +196,10 @@ class group_snapshots {
       ahead_.reset();
       entries_since_ = bytes_since_ = 0;
       observer_.on_installed(loaded.meta);
-      storage_.settle_snapshot(loaded.file, true);
+      settle(loaded.file);
     } else if (!agrees(loaded.meta)) {
       // A restart would begin with it and drop the log.
-      storage_.settle_snapshot(loaded.file, false);
+      storage_.settle_snapshot(loaded.file, false, {});
       storage_.destroy(std::move(loaded.map));
       return failure(errc::log_diverged,
                      "node " + std::to_string(core_.options().self.value()) + ": a snapshot of node " +
@@ -205,9 +209,9 @@ class group_snapshots {
                          "keep its data directory for analysis");
     } else {
       // The log goes on as it is, and needs no longer hold what this file does.
-      storage_.settle_snapshot(loaded.file, true);
       storage_.destroy(std::move(loaded.map));
       became_durable(loaded.file, loaded.meta);
+      settle(loaded.file);
     }
     send(receiver_.from(), receiver_.installed());
     return replaces;
@@ -237,8 +241,11 @@ class group_snapshots {
     if (newest_ && file.at.index < newest_->at.index) return;
     newest_ = file;
     ahead_ = meta;
+    senders_.renew(file);
     cut_log();
   }
+  // Older ones aren't needed any more. Only now: until here one of them may have been begun to be sent.
+  void settle(const snapshot_file& file) { storage_.settle_snapshot(file, true, senders_.files()); }
   // Once the state contains what the snapshot does.
   void cut_log() {
     if (!ahead_ || (core_.applied() < ahead_->at.index && !CONFMAN_MUTANT(cut_before_applied))) return;

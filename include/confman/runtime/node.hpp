@@ -60,9 +60,10 @@ class node final : public std::enable_shared_from_this<node<Transport, Storage>>
                             n.group_->snapshot_received(from, std::move(outcome));
                           });
     }
-    void settle_snapshot(const snapshot_file& file, bool good) {
-      owner.in_background([file, good](worker& w) { return w.settle(file, good); },
-                          [](node& n, const failure& error) { n.group_->snapshot_settled(error); });
+    void settle_snapshot(const snapshot_file& file, bool good, std::vector<snapshot_file>&& sent) {
+      owner.in_background(
+          [file, good, sent = std::move(sent)](worker& w) { return w.settle(file, good, sent); },
+          [](node& n, const failure& error) { n.group_->snapshot_settled(error); });
     }
     void destroy(loaded_map&& state) { owner.free_elsewhere(std::move(state)); }
   };

@@ -54,6 +54,12 @@ class outgoing_snapshots {
     return it != transfers_.end() && it->second.file == file;
   }
   [[nodiscard]] bool empty() const noexcept { return transfers_.empty(); }
+  // What is being sent; a file as often as there are followers who get it.
+  [[nodiscard]] std::vector<snapshot_file> files() const {
+    std::vector<snapshot_file> all;
+    for (const auto& [to, t] : transfers_) all.push_back(t.file);
+    return all;
+  }
   // The oldest place that a follower will need entries from, once its transfer is over.
   [[nodiscard]] std::optional<log_index> oldest() const noexcept {
     std::optional<log_index> least;
@@ -71,7 +77,21 @@ class outgoing_snapshots {
     t.heard = now_ = now;
     transfers_[to] = t;
   }
+  // A newer file is there: who was not read anything for yet is sent that.
+  void renew(const snapshot_file& newest) {
+    if (CONFMAN_MUTANT(transfers_not_renewed)) return;
+    for (auto& [to, t] : transfers_)
+      if (!t.begun) t.file = newest;
+  }
   void stop(node_id to) { transfers_.erase(to); }
+  // Ends all transfers of a file. Returns to whom, ascending.
+  [[nodiscard]] std::vector<node_id> stop_all(const snapshot_file& file) {
+    std::vector<node_id> stopped;
+    for (const auto& [to, t] : transfers_)
+      if (t.file == file) stopped.push_back(to);
+    for (const node_id to : stopped) transfers_.erase(to);
+    return stopped;
+  }
   void clear() noexcept { transfers_.clear(); }
 
   // One unit of time passed. Returns the followers that have been silent for too long, and forgets them.
@@ -115,6 +135,7 @@ class outgoing_snapshots {
         wanted.push_back({to, t.file, t.next, bytes});
         t.next += bytes;
         t.sent = now_;
+        t.begun = true;
         ++t.reading;
         idle = 0;
       } else {
@@ -166,6 +187,7 @@ class outgoing_snapshots {
     snapshot_file file;
     std::uint64_t confirmed = 0;  // the follower has everything before
     std::uint64_t next = 0;       // not read yet
+    bool begun = false;           // something was read for it
     bool known = false;           // it has said where it stands: until then one piece is sent, to ask
     bool repeated = false;        // the last answer named the same place as the one before it
     std::size_t reading = 0;      // pieces that the storage was asked for

@@ -51,8 +51,8 @@ class snapshot_worker {
     return std::optional<loaded_snapshot>(*std::move(loaded));
   }
 
-  // Writes the captured state to a durable file. Errors: storage_failed (the node goes on without it),
-  // stopped; sync_failed ends the node, here as below.
+  // Writes the captured state to a durable file, with the older ones beside it until settle(). Errors:
+  // storage_failed (the node goes on without it), stopped; sync_failed ends the node, here as below.
   [[nodiscard]] result<snapshot_file> take(map_capture&& state, const snapshot_meta& meta) {
     auto writer = store_.begin(meta);
     if (!writer) return writer.error();
@@ -62,16 +62,14 @@ class snapshot_worker {
       if (cancelled()) return stopped();
       if (failure f = writer->write(block)) return f;
     }
-    const result<snapshot_info> made = writer->commit();
+    const result<snapshot_info> made = writer->commit_beside();
     if (!made) return made.error();
-    // Nobody is sent these any more; an open file would keep its place on the disk.
-    std::erase_if(sending_, [](sent_file& s) { return !std::exchange(s.used, false); });
     return file_of(*made);
   }
 
-  // A piece of a file that is being sent. It stays readable when it is replaced by a newer one meanwhile. Its
-  // receiver verifies it; one that begins anew may have found it damaged, and so it is verified here first.
-  // Errors: snapshot_damaged, storage_failed, stopped.
+  // A piece of a file that is being sent. It stays readable when it is replaced by a newer one, see settle().
+  // Its receiver verifies it; one that begins anew may have found it damaged, and so it is verified here
+  // first. Errors: snapshot_damaged, storage_failed, stopped.
   [[nodiscard]] result<shared_bytes> read(const snapshot_read& what) {
     auto found = std::find_if(sending_.begin(), sending_.end(),
                               [&what](const sent_file& s) { return s.file == what.file; });
@@ -80,10 +78,8 @@ class snapshot_worker {
       if (!opened) return opened.error();
       if (opened->digest() != what.file.digest || opened->size() != what.file.bytes)
         return failure(errc::snapshot_damaged, opened->path() + " is not the snapshot it was");
-      if (sending_.size() == max_open) sending_.erase(sending_.begin());
-      found = sending_.insert(sending_.end(), {what.file, *std::move(opened), true, {}});
+      found = sending_.insert(sending_.end(), {what.file, *std::move(opened), {}});
     }
-    found->used = true;
     if (failure f = verify_again(*found, what)) {
       sending_.erase(found);
       return f;
@@ -129,10 +125,15 @@ class snapshot_worker {
     return outcome;
   }
 
-  // What became of a received snapshot: `good`, then it replaces older ones, else it is set aside and the
-  // older ones stay. Errors: storage_failed, sync_failed.
-  [[nodiscard]] failure settle(const snapshot_file& file, bool good) {
-    return good ? store_.remove_older(file.at) : store_.set_aside(file.at);
+  // What became of a snapshot: `good`, then it replaces older ones, else it is set aside and the older ones
+  // stay. Files that were begun to be sent stay open if they are in `sent`; the others only keep their place
+  // on the disk. Errors: storage_failed, sync_failed.
+  [[nodiscard]] failure settle(const snapshot_file& file, bool good, const std::vector<snapshot_file>& sent) {
+    if (!good) return store_.set_aside(file.at);
+    std::erase_if(sending_, [&sent](const sent_file& s) {
+      return CONFMAN_MUTANT(sent_files_closed) || std::find(sent.begin(), sent.end(), s.file) == sent.end();
+    });
+    return store_.remove_older(file.at);
   }
 
   // Copies the snapshot at `at` to a file of its own, see export_snapshot(); a newer one, if that has
@@ -152,10 +153,8 @@ class snapshot_worker {
   struct sent_file {
     snapshot_file file;
     snapshot_reader<FileSystem> reader;
-    bool used;                 // since the last snapshot was taken
     std::set<node_id> passed;  // who was given more than its beginning, or all of it
   };
-  static constexpr std::size_t max_open = 4;
 
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_->load(std::memory_order_relaxed); }
   [[nodiscard]] failure verify_again(sent_file& sent, const snapshot_read& what) {

@@ -167,8 +167,8 @@ class node final : private group_observer {
       self->add_job(read_job{what, {}});
     }
     void receive_snapshot(snapshot_write&& piece) const { self->add_job(receive_job{std::move(piece), {}}); }
-    void settle_snapshot(const snapshot_file& file, bool good) const {
-      self->add_job(settle_job{file, good});
+    void settle_snapshot(const snapshot_file& file, bool good, std::vector<snapshot_file>&& sent) const {
+      self->add_job(settle_job{file, good, std::move(sent)});
     }
     void destroy(loaded_map&& state) const { const loaded_map gone = std::move(state); }
   };
@@ -189,6 +189,7 @@ class node final : private group_observer {
   struct settle_job {
     snapshot_file file;
     bool good;
+    std::vector<snapshot_file> sent;
   };
   using job = std::variant<take_job, read_job, receive_job, settle_job>;
   struct fetch_job {
@@ -232,6 +233,7 @@ class node final : private group_observer {
   [[nodiscard]] bool damage_noticed(const failure& why) const;
   void check_fetched(const fetch_job& done);
   void disk_failed(const failure& f);
+  void check_read(const read_job& done, std::uint64_t damaged_before);
   void check_shadow();
   [[nodiscard]] log_options options_of_log() const;
   [[nodiscard]] snapshot_options options_of_snapshots() const;

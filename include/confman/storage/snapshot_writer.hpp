@@ -64,6 +64,14 @@ class snapshot_writer {
   // Completes the file and makes it durable under its name; then removes older ones. Errors: storage_failed;
   // sync_failed: the file may have its name, and be durable or not.
   [[nodiscard]] result<snapshot_info> commit() {
+    snapshot_store<FileSystem>* const store = store_;
+    result<snapshot_info> made = commit_beside();
+    if (!made) return made;
+    if (failure f = store->remove_older(made->meta.at)) return failed_ = std::move(f);
+    return made;
+  }
+  // The same, but older ones stay until remove_older().
+  [[nodiscard]] result<snapshot_info> commit_beside() {
     if (failed_) return failed_;
     footer_.digest = digest_.value();
     if (failure f = put(snapshot_format::encode(footer_), {})) return fail(f);
@@ -77,9 +85,7 @@ class snapshot_writer {
     info_.digest = footer_.digest;
     result<snapshot_info> made = store_->adopt(path_, std::move(info_));
     if (!made) return fail(made.error());
-    failed_ = store_->remove_older(made->meta.at);
     store_ = nullptr;
-    if (failed_) return failed_;
     failed_ = {errc::bad_option, "this snapshot was committed"};
     return made;
   }

@@ -407,9 +407,9 @@ CONFMAN_DECL void node::do_job() {
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
     const std::uint64_t before = disk_.counted().damaged_reads;
     read->outcome.emplace(worker_->read(read->what));
-    if (disk_.counted().damaged_reads != before) world_.counts.add(counted::damaged_pieces);
+    check_read(*read, before);
   } else if (const auto* settle = std::get_if<settle_job>(&jobs_.front())) {
-    const failure f = worker_->settle(settle->file, settle->good);
+    const failure f = worker_->settle(settle->file, settle->good, settle->sent);
     if (!fuse_.blown()) group_->snapshot_settled(f);
   } else {
     auto& receive = std::get<receive_job>(jobs_.front());
