@@ -39,6 +39,7 @@
 #include "confman/sim/impl/network.ipp"
 #include "confman/sim/impl/node.ipp"
 #include "confman/sim/impl/node_checks.ipp"
+#include "confman/sim/impl/node_disk.ipp"
 #include "confman/sim/impl/oracle.ipp"
 #include "confman/sim/impl/oracle_leaders.ipp"
 #include "confman/sim/impl/scenario.ipp"

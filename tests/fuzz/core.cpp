@@ -112,7 +112,8 @@ class peers {
       case 2:
         return vote_request{place(), in_.flip()};
       case 3:
-        return vote_response{in_.flip(), node_->options().incarnation};
+        return vote_response{in_.flip(),
+                             incarnation_of(node_->options().self.value() + (in_.flip() ? 0u : 1u))};
       case 4:
         return append_ok{log_index(number(last))};
       case 5:

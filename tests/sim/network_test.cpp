@@ -24,14 +24,17 @@ struct linked {
   scenario plan;
   timeline<event> time;
   statistics counts;
+  trace log{false};
 
   // What arrives of so many messages.
   std::size_t arrive(std::size_t sent) {
-    network net(plan, time, counts);
+    network net(plan, time, counts, log);
     for (std::size_t i = 0; i < sent; ++i) net.send(heartbeat());
     std::size_t arrived = 0;
     while (!time.empty()) {
-      const auto m = net.take(time.take().slot);
+      const event e = time.take();
+      if (e.kind != event_kind::deliver) continue;
+      const auto m = net.take(e.slot);
       if (m) CHECK(*m);
       arrived += m ? 1 : 0;
     }

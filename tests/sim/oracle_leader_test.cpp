@@ -14,6 +14,13 @@ recovered_log other_log(std::uint64_t term, std::uint64_t commit) {
   return disk_of(term, {term}, 0, commit);
 }
 
+// Node 1 leads term 1 on another directory than the one it was started with.
+test_node next_directory() {
+  test_node node(1, voters(3), [](confman::raft_options& o) { o.incarnation = incarnation_of(9); });
+  win(node, 3);
+  return node;
+}
+
 }  // namespace
 
 TEST_CASE("two leaders of one term are found (1)") {
@@ -24,6 +31,31 @@ TEST_CASE("two leaders of one term are found (1)") {
   }
   SUBCASE("of two terms") {
     CHECK_NOTHROW(c.step(winner(2, 3, disk_of(1, {}))));
+  }
+}
+
+TEST_CASE("a leader by votes that its directory was not given is found (2)") {
+  cluster c;
+  const test_node leader = winner(1, 3);
+  SUBCASE("its own alone") {
+    c.elected.insert(leader->term());
+    CHECK(refuses(invariant::one_vote, "by the votes of 1 of 3 voters", [&] { c.step(leader); }));
+  }
+  SUBCASE("those for the directory before it") {
+    c.vote(three, leader);
+    c.elected.insert(leader->term());
+    const test_node next = next_directory();
+    CHECK(refuses(invariant::one_vote, "by the votes of 0 of 3 voters", [&] { c.step(next); }));
+  }
+  SUBCASE("a majority's") {
+    c.vote(three, leader);
+    c.elected.insert(leader->term());
+    CHECK_NOTHROW(c.step(leader));
+  }
+  SUBCASE("one that is given twice, to two directories") {
+    c.vote(three, leader);
+    const test_node next = next_directory();
+    CHECK(refuses(invariant::one_vote, "another directory of it", [&] { c.vote(three, next); }));
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -72,6 +73,7 @@ struct cluster {
   trace log;
   statistics counts;
   oracle judge{3, log, counts};
+  std::set<term_t> elected;
 
   cluster() {
     for (std::uint64_t id = 1; id <= 3; ++id) {
@@ -91,8 +93,25 @@ struct cluster {
     judge.on_append(id, all);
     judge.on_synced(id);
   }
+  // `voter` gives its vote to the directory that `candidate` runs on, as it should: durably first.
+  void vote(node_id voter, const test_node& candidate) {
+    confman::write_batch all;
+    all.state = confman::hard_state{candidate->term(), candidate.id(), {}};
+    judge.on_append(voter, all);
+    judge.on_synced(voter);
+    confman::message m;
+    m.from = voter;
+    m.to = candidate.id();
+    m.term = candidate->term();
+    m.body = confman::vote_response{true, candidate->options().incarnation};
+    judge.on_send(voter, m, node_of(voter.value()).core());
+  }
+  // Who is first seen to lead a term has been elected by all.
   void step(const test_node& node) {
     put(node.id(), node.disk);
+    if (node->role() == confman::role::leader && elected.insert(node->term()).second)
+      for (const node_id voter : {one, two, three})
+        if (voter != node.id()) vote(voter, node);
     judge.on_step(node.id(), node.core());
   }
   // Node 1 leads term 1, and its first entry is committed, by node 3.

@@ -16,7 +16,7 @@
   M(pre_vote_refused_for_leader, 1000, "a pre-vote is refused only because a leader is heard")               \
   M(vote_ignored_for_leader, 1000, "a candidate of a later term isn't heard, since a leader is")             \
   M(vote_refused_behind, 1000, "a vote is refused for the candidate's log alone")                            \
-  M(vote_for_another_directory, 500000, "a vote arrives that a directory before this one was given")         \
+  M(vote_for_another_directory, 5000, "a vote arrives that a directory before this one was given")           \
   M(vote_refused_given, 1000, "a vote is refused since another has it")                                      \
   M(pre_vote_lost, 1000, "a majority refuses a pre-vote")                                                    \
   M(election_lost, 1000, "a majority refuses its vote")                                                      \

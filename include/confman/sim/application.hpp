@@ -23,7 +23,8 @@ namespace confman::sim {
 //
 // Single-threaded: everything is called, and calls back, on the member's own thread or queue. Nothing calls
 // back before the function that asked for it has returned, and nothing does once the application is
-// destroyed.
+// destroyed. Keys and values are copied before a call returns. An exception out of the application's code
+// leaves world::run(), and run_seeds() names its seed; in a real process it is the host's own.
 class application_host {
  public:
   // No code: the write's revision. compare_failed: the key's current revision, 0 if there is no such key. Any
@@ -38,14 +39,18 @@ class application_host {
   application_host& operator=(const application_host&) = delete;
   virtual ~application_host() = default;
 
+  // The member's id.
   [[nodiscard]] virtual node_id self() const = 0;
 
   // The member's own copy of the map, which may be behind.
   [[nodiscard]] virtual std::optional<map_entry> get(std::string_view key) const = 0;
   [[nodiscard]] virtual std::vector<map_entry> list(std::string_view prefix) const = 0;
-  // Without an error the copy now has everything that was acknowledged anywhere before the call.
+  // Without an error the copy now has everything that was acknowledged anywhere before the call. Errors:
+  // timed_out (in a simulation after 1 to 6 election timeouts' ticks, as for writes), busy, stopped; ask
+  // again.
   virtual void read_barrier(read_handler done) = 0;
 
+  // Writes: durable on a majority when `done` is called without a code; see write_handler for the others.
   virtual void put(std::string_view key, std::string_view value, write_handler done) = 0;
   virtual void erase(std::string_view key, write_handler done) = 0;
   // If the key's revision is the expected one; 0: if there is no such key.
@@ -53,7 +58,9 @@ class application_host {
                                 write_handler done) = 0;
   virtual void compare_erase(std::string_view key, std::uint64_t expected_revision, write_handler done) = 0;
 
-  // The changes under a prefix, from now on, in order, without gap.
+  // The changes under a prefix, from now on, in order, without gap, until the application is destroyed. If it
+  // can't be (too many watches), or not any more (watch_lagged), the one batch with an error comes last: read
+  // the prefix and watch again.
   virtual void watch(std::string_view prefix, watch_handler on_change) = 0;
 
   // Calls once, after this time of the member's clock.

@@ -77,9 +77,8 @@ class history {
     call_id by = 0;  // whose value it is
   };
 
-  // A client begins. Returns the call's number; it travels in the command as its timestamp, see stamp().
-  // The author's clock may be far off, and jump: the last three digits say whose it was, and after how many
-  // jumps.
+  // The timestamp of a call's command, which names the call. The author's clock may be far off, and jump: the
+  // last three digits say whose it was, and after how many jumps.
   [[nodiscard]] std::int64_t stamp(call_id id, node_id author) const noexcept {
     const std::vector<std::int64_t>& skews = skews_[author.value() % clocks];
     return (static_cast<std::int64_t>(id) + skews.back()) * 1000 +
@@ -92,6 +91,7 @@ class history {
   }
   // A new process: what it shows may be older than what the one before it has shown.
   void restarted(node_id node) noexcept { shown_[node.value()] = 0; }
+  // A client asks `at` for something. Returns the call's number. `token`: the revision that a read asks for.
   CONFMAN_DECL call_id begin(node_id at, call_kind kind, std::uint32_t key, std::uint64_t token = 0);
   [[nodiscard]] CONFMAN_DECL static std::string key_name(std::uint32_t key);
   // The value that a put or exchange writes: unique, and known from the number of the call.

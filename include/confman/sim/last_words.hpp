@@ -16,7 +16,8 @@ class world;
 // While it lives, the signals of a failed assertion (SIGABRT), of a wild pointer and the like, and of a world
 // that takes more than a minute of a processor (SIGVTALRM; ten under a sanitizer, which also keeps those of
 // pointers, as it says more about them) print the seed, the scenario, what happened last and the commands
-// that show it again, and end the process with status 1. The handlers that were there before come back
+// that show it again, and end the process with status 1 (or, where printing all of that fails, with SIGALRM
+// after five seconds; the seed is printed first). The handlers that were there before come back
 // afterwards. At most one at a time in a process, used by the thread that runs the worlds.
 class last_words {
  public:

@@ -16,6 +16,7 @@
 #include "confman/sim/scenario.hpp"
 #include "confman/sim/statistics.hpp"
 #include "confman/sim/timeline.hpp"
+#include "confman/sim/trace.hpp"
 
 namespace confman::sim {
 
@@ -26,17 +27,22 @@ namespace confman::sim {
 // reconnects: what is on its way then is lost, what is sent later travels on the next connection.
 class network {
  public:
-  static constexpr std::size_t max_nodes = 16;  // ids 1 to 15
+  static constexpr std::size_t max_nodes = most_nodes + 1;  // ids begin with 1
 
-  network(const scenario& plan, timeline<event>& time, statistics& counts)
-      : plan_(plan), time_(time), counts_(counts) {
+  network(const scenario& plan, timeline<event>& time, statistics& counts, trace& log)
+      : plan_(plan), time_(time), counts_(counts), log_(log) {
     const dice all = dice(plan.seed).fork(2);
     for (std::size_t i = 0; i < max_nodes * max_nodes; ++i) dice_.push_back(dice(all).fork(i));
   }
   network(const network&) = delete;
   network& operator=(const network&) = delete;
 
+  // Takes a message on its way, or loses it; what is lost is in the trace, with its reason.
   CONFMAN_DECL void send(message&& m);
+  // A process has ended: `node` learns of it as a transport does, by a connection that breaks.
+  void peer_ended(node_id node, node_id ended) {
+    if (!calm_ && connected(ended, node)) tell_unreachable(node, ended);
+  }
   // The message that a deliver event brings; taken once. Nothing: it was lost with its connection.
   // errc::bad_frame when the codec can't read what it wrote, or reads what was damaged on the way.
   [[nodiscard]] CONFMAN_DECL std::optional<result<message>> take(std::uint32_t slot);
@@ -77,6 +83,8 @@ class network {
   CONFMAN_DECL void send_shortened(const message& m, dice& own);
   CONFMAN_DECL void draw_troubles(node_id from, node_id to);
   CONFMAN_DECL void break_connection(node_id from, node_id to);
+  CONFMAN_DECL void tell_unreachable(node_id from, node_id to);
+  CONFMAN_DECL void lose(node_id from, node_id to, loss why, counted what);
   CONFMAN_DECL failure arrive_damaged(const carried& c);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
   [[nodiscard]] dice& link(node_id from, node_id to) noexcept {
@@ -92,6 +100,7 @@ class network {
   const scenario& plan_;
   timeline<event>& time_;
   statistics& counts_;
+  trace& log_;
   std::vector<dice> dice_;  // one per link, so that more or less traffic on one changes nothing on another
   bool calm_ = false;
   std::array<std::array<bool, max_nodes>, max_nodes> cut_{};

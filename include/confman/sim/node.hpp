@@ -35,7 +35,7 @@ struct environment {
   environment(const scenario& s, bool echo)
       : plan(s),
         log(echo),
-        net(plan, time, counts),
+        net(plan, time, counts, log),
         judge(plan.nodes + plan.spares, log, counts),
         clients(plan, log, counts) {}
 
@@ -77,6 +77,8 @@ class node final : private group_observer {
   CONFMAN_DECL void tick();
   CONFMAN_DECL void jump(std::uint64_t ticks);
   CONFMAN_DECL void receive(message&& m);
+  // The transport has lost its connection to that member.
+  CONFMAN_DECL void unreachable(node_id peer);
   CONFMAN_DECL void submit(write_operation& operation);
   CONFMAN_DECL void submit(read_operation& operation);
   CONFMAN_DECL void submit(cluster_operation& operation);
@@ -301,4 +303,5 @@ class node final : private group_observer {
 #if !defined(CONFMAN_COMPILED)
 #include "confman/sim/impl/node.ipp"
 #include "confman/sim/impl/node_checks.ipp"
+#include "confman/sim/impl/node_disk.ipp"
 #endif

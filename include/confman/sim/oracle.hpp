@@ -143,6 +143,12 @@ class oracle {
     incarnation_id answered;
     log_index match;
   };
+  // For whom a vote is: a data directory.
+  struct ballot {
+    node_id candidate;
+    incarnation_id directory;
+    friend bool operator==(const ballot&, const ballot&) = default;
+  };
   struct node_account {
     // the platter: what was synced
     hard_state durable;
@@ -155,7 +161,7 @@ class oracle {
     log_index members_at;
     std::uint64_t boot = 0;
     incarnation_id incarnation;
-    std::map<term_t, node_id> votes;
+    std::map<term_t, ballot> votes;
     // the running process
     term_t term;
     log_index commit;
@@ -196,15 +202,16 @@ class oracle {
   [[nodiscard]] bool has_held(const member& m, log_index index, chain_hash hash) const;
   void check_promise(node_id node, const message& m, const raft_core& core);
   void check_transfer(node_id node, const message& m, const raft_core& core);
-  void record_vote(node_id node, term_t term, node_id candidate);
+  void record_vote(node_id node, term_t term, const ballot& vote);
   void check_leader(node_id node, node_account& account, const raft_core& core);
   void check_elected(node_id node, const raft_core& core);
+  void check_votes(node_id node, const raft_core& core);
   void check_leading(node_id node, const node_account& account, const raft_core& core);
   void check_left(node_id node, const configuration& joint, const raft_core& core);
   void check_promotions(node_id node, const configuration& before, log_index commit_before,
                         const raft_core& core);
   void check_binding(node_id node, const configuration& before, log_index before_at, const raft_core& core);
-  [[nodiscard]] bool has_voted(const member& m, term_t term, node_id candidate) const;
+  [[nodiscard]] bool has_voted(const member& m, term_t term, const ballot& vote) const;
   void check_progress(node_id node, node_account& account, const progress& peer, const raft_core& core);
   void check_window(node_id node, const message& m, const raft_core& core);
   void check_committed(node_id node, log_index from, const raft_core& core, bool leads);

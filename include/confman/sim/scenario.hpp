@@ -31,10 +31,12 @@ struct fault {
   static constexpr set bad_disk = 1 << 14;      // reads, writes or syncs of a disk fail for a while
   static constexpr set full_disk = 1 << 15;     // a disk has no room for a while
   static constexpr set frozen_clock = 1 << 16;  // a node's clock stands still, or jumps back
-  static constexpr set rot_tail = 1 << 17;      // ... of the last that a crashed node has synced
+  static constexpr set rot_tail = 1 << 17;      // a crashed node's disk turns a bit of the last it has synced
   static constexpr set latent_rot = 1 << 18;    // the disk of a node that runs turns a bit of what it holds
   static constexpr unsigned kinds = 19;
 };
+
+inline constexpr unsigned most_nodes = 15;
 
 // All times are virtual microseconds; rates are per thousand. A plain value: change it to look at one thing
 // alone.
@@ -42,7 +44,7 @@ struct scenario {
   std::uint64_t seed = 1;
 
   // the cluster
-  unsigned nodes = 3;
+  unsigned nodes = 3;  // founders; 1 to most_nodes with the spares
   micros tick = 10'000;
   std::uint32_t heartbeat_ticks = 3;
   std::uint32_t election_ticks = 15;

@@ -33,6 +33,7 @@ enum class step : std::uint8_t {
   phase,
   sent,
   dropped,
+  unreachable,
   delivered,
   write,
   appended,
@@ -57,6 +58,10 @@ enum class step : std::uint8_t {
   watch_begun,
   watch_taken,
 };
+
+// Why a message was dropped: the link is cut, the dice say so, its connection broke, it arrived damaged, or
+// nobody was there.
+enum class loss : std::uint8_t { cut, drawn, connection, damaged, nobody };
 
 // One thing that happened at a node. What a, b and c mean depends on the step; see describe().
 struct trace_record {

@@ -26,9 +26,9 @@ class watch_account {
   }
   // It was told that changes are missing, and has read the prefix at this revision instead.
   CONFMAN_DECL void skip_to(std::uint64_t revision);
-  // What a watch gave. Throws violation.
   // All of what was there has been taken: so many changes, of a buffer (and, at first, a history) for `most`.
   CONFMAN_DECL void on_taken(node_id at, std::size_t changes, std::size_t most) const;
+  // What a watch gave. Throws violation.
   CONFMAN_DECL void on_batch(node_id at, const change_batch& batch);
 
   [[nodiscard]] const std::string& prefix() const noexcept { return prefix_; }

@@ -36,7 +36,8 @@ struct outcome {
 //   world.run();   // throws confman::sim::violation
 class world {
  public:
-  // Decides by itself, from the scenario's seed. `echo`: print every trace record.
+  // Decides by itself, from the scenario's seed. `echo`: print every trace record. Both throw
+  // std::invalid_argument for a scenario that can't be run, for example one without clients.
   CONFMAN_DECL explicit world(const scenario& plan, bool echo = false);
   // Carries out these decisions and no others, in the order of their times; those of equal times in the given
   // order.
@@ -149,7 +150,9 @@ class world {
   void draw_fault(fault::set one);
   void draw_partition(decision d);
   void draw_leader_cut(decision d);
+  void defer(const decision& d);
   void react_to_election(const node& n);
+  void react_to_hand_over(const node& n);
   void react_to_crash(const node& n, bool was_up);
   [[nodiscard]] decision new_decision(decision_kind kind, const node& n);
   void draw_fuse(decision& d, std::uint64_t least, std::uint64_t most);

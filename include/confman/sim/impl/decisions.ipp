@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 
 #include "confman/sim/impl/members.ipp"
 #include "confman/sim/world.hpp"
@@ -200,7 +201,10 @@ CONFMAN_DECL void world::partition(const decision& d) {
     case cut_shape::links:
       break;
   }
-  shared_.log.note(step::partition, node_id(d.node), static_cast<std::uint64_t>(d.shape));
+  int links = 0;
+  for (const node_set to : d.links) links += std::popcount(to);
+  shared_.log.note(step::partition, node_id(d.node), static_cast<std::uint64_t>(d.shape),
+                   static_cast<std::uint64_t>(links));
   shared_.time.schedule(d.length, {event_kind::heal, 0, 0, ++partitions_});
 }
 
@@ -373,6 +377,8 @@ CONFMAN_DECL void world::crash(node& n, const aftermath& what) {
   n.crash(what.survive, what.seed);
   armed_[id].reset();
   if (was_up && what.survive == survival::cached) shared_.counts.add(counted::kills);
+  for (const auto& other : nodes_)
+    if (was_up && other->up() && other->id() != n.id()) shared_.net.peer_ended(other->id(), n.id());
   fell_[id] = was_up;
   shared_.time.schedule(troubled_ ? what.down : 1000,
                         {event_kind::restart, static_cast<std::uint8_t>(id), 0, 0});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <sys/time.h>
+#include <unistd.h>
 
 #include <cinttypes>
 #include <cstdio>
@@ -71,8 +72,14 @@ CONFMAN_DECL void last_words::end() {
   world_ = nullptr;
 }
 
-// This runs in the thread that caused it, and the process ends here: so printing is worth its risk.
+// This runs in the thread that caused it, and the process ends here: so printing is worth its risk, which is
+// that the thread was stopped in the middle of malloc or stdio and waits for itself. The seed is out by then.
 CONFMAN_DECL void last_words::on_signal(int signal) {
+  std::signal(SIGALRM, SIG_DFL);
+  alarm(5);
+  char line[64];
+  const int size = std::snprintf(line, sizeof line, "\nseed %" PRIu64 ": signal %d\n", only_->seed_, signal);
+  if (write(STDOUT_FILENO, line, static_cast<std::size_t>(size)) < 0) std::_Exit(1);
   const std::string late = "no end after " + std::to_string(detail::longest_world) + " s of processor time";
   const char* const why = signal == SIGVTALRM ? late.c_str() : strsignal(signal);
   const last_words& self = *only_;

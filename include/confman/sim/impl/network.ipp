@@ -54,6 +54,21 @@ CONFMAN_DECL void network::break_connection(node_id from, node_id to) {
   ++links_[from.value()][to.value()].connection;
   last_arrival_[from.value()][to.value()] = 0;
   counts_.add(counted::broken_connections);
+  tell_unreachable(from, to);
+}
+
+// A transport notices sooner or later, or not at all before the next connection stands.
+CONFMAN_DECL void network::tell_unreachable(node_id from, node_id to) {
+  dice& own = link(from, to);
+  if (own.chance(200)) return;
+  time_.schedule(own.skewed(0, plan_.election_timeout()),
+                 {event_kind::unreachable, static_cast<std::uint8_t>(from.value()), 0,
+                  static_cast<std::uint32_t>(to.value())});
+}
+
+CONFMAN_DECL void network::lose(node_id from, node_id to, loss why, counted what) {
+  counts_.add(what);
+  log_.note(step::dropped, from, to.value(), static_cast<std::uint64_t>(why));
 }
 
 CONFMAN_DECL void network::draw_troubles(node_id from, node_id to) {
@@ -134,13 +149,14 @@ CONFMAN_DECL void network::send(message&& m) {
   counts_.add(counted::messages);
   const node_id from = m.from;
   const node_id to = m.to;
-  if (!connected(from, to)) return counts_.add(counted::cut_messages);
+  if (!connected(from, to)) return lose(from, to, loss::cut, counted::cut_messages);
   dice& own = link(from, to);
-  if (!calm_ && own.chance(plan_.loss)) return counts_.add(counted::lost_messages);
+  if (!calm_ && own.chance(plan_.loss)) return lose(from, to, loss::drawn, counted::lost_messages);
   send_shortened(m, own);
   if (!calm_) draw_troubles(from, to);
   const bool answer = m.body.index() == type_of<append_ok> || m.body.index() == type_of<vote_response> ||
                       m.body.index() == type_of<read_index_response>;
+  const bool asks_to_stand = m.body.index() == type_of<timeout_now>;
   in_flight travelling;
   if (plan_.encode) {
     counts_.add(counted::encoded_messages);
@@ -164,6 +180,10 @@ CONFMAN_DECL void network::send(message&& m) {
       counts_.add(counted::replays);
       post(in_flight(again.m), again.from, again.to, own.skewed(0, 10 * plan_.election_timeout()));
     }
+    // For whom it makes stand, the moment is what counts: in the middle of the election, or of the next life.
+    for (int i = 0; asks_to_stand && i < 3; ++i)
+      post(in_flight(travelling), from, to,
+           own.skewed(0, 4 * (plan_.latency + plan_.jitter + plan_.sync_time)));
   }
   if (!calm_ && own.chance(plan_.duplication)) {
     counts_.add(counted::duplicates);
@@ -179,10 +199,11 @@ CONFMAN_DECL std::optional<result<message>> network::take(std::uint32_t slot) {
   carried taken = std::exchange(slots_[slot], carried{});
   free_.push_back(slot);
   if (taken.connection != links_[taken.from.value()][taken.to.value()].connection) {
-    counts_.add(counted::lost_in_flight);
+    lose(taken.from, taken.to, loss::connection, counted::lost_in_flight);
     return {};
   }
   if (taken.hurt != damage::none) {
+    log_.note(step::dropped, taken.from, taken.to.value(), static_cast<std::uint64_t>(loss::damaged));
     if (failure bad = arrive_damaged(taken)) return bad;
     return {};
   }

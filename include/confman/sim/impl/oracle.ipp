@@ -262,14 +262,6 @@ CONFMAN_DECL bool oracle::holds(const node_account& account, log_index index, ch
   return index.value() < account.log.size() && account.log[index.value()].hash == hash;
 }
 
-CONFMAN_DECL void oracle::record_vote(node_id node, term_t term, node_id candidate) {
-  using detail::text;
-  const auto [it, first] = nodes_[node.value()].votes.emplace(term, candidate);
-  if (!first && it->second != candidate)
-    trace_.fail(invariant::one_vote, text(node) + " votes for " + text(candidate) + " in term " + text(term) +
-                                         ", in which it has voted for " + text(it->second));
-}
-
 CONFMAN_DECL void oracle::on_send(node_id node, const message& m, const raft_core& core) {
   const std::size_t type = m.body.index();
   trace_.note(step::sent, node, m.to.value(), m.term.value() << 8 | type, digest(m));
@@ -280,11 +272,12 @@ CONFMAN_DECL void oracle::on_send(node_id node, const message& m, const raft_cor
 CONFMAN_DECL void oracle::check_promise(node_id node, const message& m, const raft_core& core) {
   using detail::text;
   const node_account& account = nodes_[node.value()];
-  node_id candidate;
-  if (const auto* vote = std::get_if<vote_response>(&m.body); vote && vote->granted) candidate = m.to;
-  if (std::holds_alternative<vote_request>(m.body)) candidate = node;
-  if (candidate) {
-    record_vote(node, m.term, candidate);
+  ballot given;
+  if (const auto* vote = std::get_if<vote_response>(&m.body); vote && vote->granted)
+    given = {m.to, vote->candidate};
+  if (std::holds_alternative<vote_request>(m.body)) given = {node, m.incarnation};
+  if (const node_id candidate = given.candidate) {
+    record_vote(node, m.term, given);
     const bool kept = account.durable.term > m.term ||
                       (account.durable.term == m.term && account.durable.vote == candidate);
     if (!kept)
@@ -476,7 +469,7 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
       trace_.fail(invariant::one_leader,
                   text(node) + " leads term " + text(core.term()) + ", which " + text(leader) + " has led");
     leader = node;
-    record_vote(node, core.term(), node);
+    record_vote(node, core.term(), {node, core.options().incarnation});
     if (account.durable.term != core.term() || account.durable.vote != node)
       trace_.fail(invariant::durable_first, text(node) + " leads term " + text(core.term()) +
                                                 " by its own vote, which is not on its platter: term " +
@@ -490,6 +483,7 @@ CONFMAN_DECL void oracle::check_leader(node_id node, node_account& account, cons
                                                       " without the committed entry " +
                                                       show({committed_term(known), known}));
     check_elected(node, core);
+    check_votes(node, core);
   } else if (core.log().last_index() < account.last_as_leader.index ||
              hash_at(core, account.last_as_leader.index) != account.last_hash_as_leader) {
     trace_.fail(invariant::leader_appends_only, text(node) + " leads term " + text(core.term()) +

@@ -87,15 +87,43 @@ CONFMAN_DECL void oracle::on_tick(node_id node, const raft_core& core) {
                                        std::to_string(most) + " are allowed");
 }
 
-CONFMAN_DECL bool oracle::has_voted(const member& m, term_t term, node_id candidate) const {
-  const node_account* account = &nodes_[m.id.value()];
-  if (m.incarnation && m.incarnation != account->incarnation) {
-    const auto lost = lost_.find({m.id, m.incarnation});
-    if (lost == lost_.end()) return false;
-    account = &lost->second;
+// The directory that speaks for this member has given its vote, or, as long as none is bound, any of them.
+CONFMAN_DECL bool oracle::has_voted(const member& m, term_t term, const ballot& vote) const {
+  const auto gave = [&](incarnation_id directory, const node_account& account) {
+    if (m.incarnation && m.incarnation != directory) return false;
+    const auto given = account.votes.find(term);
+    return given != account.votes.end() && given->second == vote;
+  };
+  const node_account& now = nodes_[m.id.value()];
+  return gave(now.incarnation, now) || std::any_of(lost_.begin(), lost_.end(), [&](const auto& lost) {
+           return lost.first.first == m.id && gave(lost.first.second, lost.second);
+         });
+}
+
+// Once per term, and for one directory: the next one of the same id may have lost what it was given for.
+CONFMAN_DECL void oracle::record_vote(node_id node, term_t term, const ballot& vote) {
+  using detail::text;
+  const auto [it, first] = nodes_[node.value()].votes.emplace(term, vote);
+  if (first || it->second == vote) return;
+  const bool other_directory = it->second.candidate == vote.candidate;
+  trace_.fail(invariant::one_vote,
+              text(node) + " votes for " + text(vote.candidate) + " in term " + text(term) +
+                  ", in which it has voted for " +
+                  (other_directory ? "another directory of it" : text(it->second.candidate)));
+}
+
+// A majority of those who may vote have given their votes to this very directory (paper, 5.2; docs/adr/0002).
+CONFMAN_DECL void oracle::check_votes(node_id node, const raft_core& core) {
+  using detail::text;
+  const ballot own{node, core.options().incarnation};
+  for (const auto* voters : {&core.members().incoming, &core.members().outgoing}) {
+    const auto given = std::count_if(voters->begin(), voters->end(),
+                                     [&](const member& m) { return has_voted(m, core.term(), own); });
+    if (!voters->empty() && 2 * static_cast<std::size_t>(given) <= voters->size())
+      trace_.fail(invariant::one_vote, text(node) + " leads term " + text(core.term()) + " by the votes of " +
+                                           std::to_string(given) + " of " + std::to_string(voters->size()) +
+                                           " voters for its directory");
   }
-  const auto vote = account->votes.find(term);
-  return vote != account->votes.end() && vote->second == candidate;
 }
 
 // Whose word counts for a voter changes like the voters do: after a commit of the leader's own term; or with
@@ -113,7 +141,9 @@ CONFMAN_DECL void oracle::check_binding(node_id node, const configuration& befor
       std::none_of(now.outgoing.begin(), now.outgoing.end(), binds))
     return;
   if (core.log().term_at(core.commit()) == core.term()) return;
-  const auto elects = [&](const member& m) { return has_voted(m, core.term(), node); };
+  const auto elects = [&](const member& m) {
+    return has_voted(m, core.term(), {node, core.options().incarnation});
+  };
   if (core.log().term_at(core.members_at() - 1) != core.term() &&
       std::all_of(now.incoming.begin(), now.incoming.end(), elects) &&
       std::all_of(now.outgoing.begin(), now.outgoing.end(), elects))

@@ -28,6 +28,17 @@ inline void draw_cluster(scenario& s, dice& d) {
   if (d.chance(100)) s.max_uncommitted_bytes = d.pick<std::size_t>(1, 500, 3000);
 }
 
+// Why no world can run this; nullptr: it can.
+inline const char* impossible(const scenario& s) {
+  if (s.nodes == 0 || s.nodes > most_nodes || s.spares > most_nodes - s.nodes)
+    return "1 to 15 nodes and spares are possible";
+  if (s.tick == 0 || s.heartbeat_ticks == 0 || s.election_ticks < 2 || s.drift >= 1000)
+    return "ticks, heartbeats and elections take time";
+  if (s.clients == 0 || s.keys == 0 || s.burst == 0) return "there must be clients, and keys for them";
+  if (s.max_sessions == 0) return "a session must have its place";
+  return nullptr;
+}
+
 inline void draw_network(scenario& s, dice& d) {
   const micros shortest = s.tick * s.election_ticks;
   s.latency = d.pick<micros>(100, 500, 1000, 5000);

@@ -208,17 +208,6 @@ inline std::string read_field(std::string_view line, scenario& plan) {
   return {};
 }
 
-// What a world couldn't run at all.
-inline const char* impossible(const scenario& s) {
-  if (s.nodes == 0 || s.nodes + s.spares >= network::max_nodes)
-    return "1 to 15 nodes and spares are possible";
-  if (s.tick == 0 || s.heartbeat_ticks == 0 || s.election_ticks < 2 || s.drift >= 1000)
-    return "ticks, heartbeats and elections take time";
-  if (s.clients == 0 || s.keys == 0 || s.burst == 0) return "there must be clients, and keys for them";
-  if (s.max_sessions == 0) return "a session must have its place";
-  return nullptr;
-}
-
 }  // namespace detail
 
 CONFMAN_DECL const char* name_of(decision_kind kind) noexcept {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iterator>
+#include <string_view>
 
 #include "confman/sim/trace.hpp"
 
@@ -35,7 +36,8 @@ inline constexpr step_words words_of_step[] = {
     {"network heals", nullptr, nullptr, nullptr},
     {"phase", "phase", nullptr, nullptr},
     {"send", "to", "message", "digest"},
-    {"drop", "from", "message", "digest"},
+    {"drop", "to", "why", nullptr},
+    {"unreachable", "peer", nullptr, nullptr},
     {"deliver", "from", "message", "digest"},
     {"write", "truncate_from", "entries", "last"},
     {"appended", "last", nullptr, nullptr},
@@ -55,7 +57,7 @@ inline constexpr step_words words_of_step[] = {
     {"change", "kind", "target", "number"},
     {"change ends", "number", "error", nullptr},
     {"event", "error", nullptr, nullptr},
-    {"disk wiped", "bound", nullptr, nullptr},
+    {"disk wiped", "times", nullptr, nullptr},
     {"refused", "by", nullptr, nullptr},
     {"watch begins", "watcher", "after", "error"},
     {"watch gives", "watcher", "through", "count_and_error"},
@@ -69,11 +71,17 @@ inline constexpr const char* names_of_messages[] = {
     "timeout_now",        "snapshot_piece",    "snapshot_response",  "join_request",
     "join_response"};
 
+inline constexpr const char* reasons[] = {"cut", "lost", "connection broke", "damaged", "nobody there"};
+
 struct message_digest {
   std::uint64_t operator()(const pre_vote_request& b) const noexcept { return b.last.index.value(); }
-  std::uint64_t operator()(const pre_vote_response& b) const noexcept { return b.granted; }
+  std::uint64_t operator()(const pre_vote_response& b) const noexcept {
+    return b.campaign_term.value() << 24 | (b.granted ? 1u : 0u);
+  }
   std::uint64_t operator()(const vote_request& b) const noexcept { return b.last.index.value(); }
-  std::uint64_t operator()(const vote_response& b) const noexcept { return b.granted; }
+  std::uint64_t operator()(const vote_response& b) const noexcept {
+    return (b.candidate.value() & 0xffffff) << 24 | (b.granted ? 1u : 0u);
+  }
   std::uint64_t operator()(const append_request& b) const noexcept {
     return b.previous.index.value() << 24 | b.entries.size() << 48 | (b.commit.value() & 0xffffff);
   }
@@ -127,6 +135,8 @@ CONFMAN_DECL std::string describe(const trace_record& r) {
     if (name[0] == 'm') {
       text += message_name(v & 0xff);
       text += " term=" + std::to_string(v >> 8);
+    } else if (name == std::string_view("why")) {
+      text += detail::reasons[v];
     } else if (name[0] == 'd') {
       size = std::snprintf(line, sizeof line, "%llu:%llu:%llu", static_cast<unsigned long long>(v >> 48),
                            static_cast<unsigned long long>(v >> 24 & 0xffffff),

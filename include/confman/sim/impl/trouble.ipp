@@ -177,12 +177,32 @@ CONFMAN_DECL void world::draw_leader_cut(decision d) {
 
 // --- in answer to something, a moment later
 
+CONFMAN_DECL void world::defer(const decision& d) {
+  const auto later = [](micros at, const decision& other) { return at < other.at; };
+  pending_.insert(std::upper_bound(pending_.begin(), pending_.end(), d.at, later), d);
+}
+
 CONFMAN_DECL void world::react_to_election(const node& n) {
   if ((shared_.plan.faults & fault::leader_crash) == 0 || !dice_.chance(400)) return;
   decision d = new_decision(decision_kind::effect_crash, n);
   ++d.at;
   draw_fuse(d, 0, 40);
-  pending_.push_back(d);
+  defer(d);
+}
+
+// Whoever is asked to stand for election loses its disk in the middle of it. What made it stand, and votes
+// for its directory, may reach the next one.
+CONFMAN_DECL void world::react_to_hand_over(const node& n) {
+  if ((shared_.plan.faults & fault::wipe) == 0 || !n.core().log().last_index() || !dice_.chance(500)) return;
+  const micros there_and_back = 2 * (shared_.plan.latency + shared_.plan.jitter);
+  decision d = new_decision(decision_kind::crash, n);
+  d.at += dice_.skewed(1, there_and_back + 2 * shared_.plan.sync_time);
+  d.survive = draw_survival();
+  d.length = dice_.skewed(2, 2 + there_and_back);
+  defer(d);
+  decision wiped = new_decision(decision_kind::wipe, n);
+  wiped.at = d.at + 1;
+  defer(wiped);
 }
 
 CONFMAN_DECL void world::react_to_crash(const node& n, bool was_up) {
@@ -191,7 +211,7 @@ CONFMAN_DECL void world::react_to_crash(const node& n, bool was_up) {
     decision d = new_decision(kind, n);
     ++d.at;
     if (kind == decision_kind::recovery_crash) draw_fuse(d, 0, 60);
-    pending_.push_back(d);
+    defer(d);
   };
   if (was_up) react(fault::rot, decision_kind::rot, 100);
   if (was_up) react(fault::rot_tail, decision_kind::rot_tail, 200);

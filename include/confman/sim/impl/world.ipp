@@ -1,6 +1,8 @@
 #pragma once
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
 
 #include "confman/sim/impl/decisions.ipp"
 #include "confman/sim/world.hpp"
@@ -8,6 +10,11 @@
 namespace confman::sim {
 
 namespace detail {
+
+inline const scenario& possible(const scenario& plan) {
+  if (const char* why = impossible(plan)) throw std::invalid_argument(std::string("scenario: ") + why);
+  return plan;
+}
 
 // A script may have decisions that its scenario wouldn't draw: nodes that are strangers to others are to be
 // expected then, too.
@@ -28,7 +35,7 @@ CONFMAN_DECL world::world(const scenario& plan, std::vector<decision> decisions,
     : world(plan, std::move(decisions), true, echo) {}
 
 CONFMAN_DECL world::world(const scenario& plan, std::vector<decision>&& decisions, bool replays, bool echo)
-    : shared_(detail::with_strangers(plan, decisions), echo),
+    : shared_(detail::with_strangers(detail::possible(plan), decisions), echo),
       dice_(dice(plan.seed).fork(1)),
       clients_(plan.clients),
       replays_(replays),
@@ -146,7 +153,8 @@ CONFMAN_DECL void world::dispatch(const event& e) {
     restart(n);
   } else if (e.kind == event_kind::resume) {
     if (n.run() == e.run) resume(n);
-  } else if (e.kind != event_kind::deliver && (!n.up() || n.run() != e.run)) {
+  } else if (e.kind != event_kind::deliver && e.kind != event_kind::unreachable &&
+             (!n.up() || n.run() != e.run)) {
     return;  // of a process that is gone
   } else if (n.up() && n.paused()) {
     return n.keep_for_later(e);
@@ -166,13 +174,22 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
       return applications_.call_back(e);
     case event_kind::watched:
       return watchers_.look(e.slot);
+    case event_kind::unreachable:
+      return n.up() ? n.unreachable(node_id(e.slot)) : void();
     case event_kind::deliver: {
       std::optional<result<message>> m = shared_.net.take(e.slot);
       if (!m) return;
       if (!*m) shared_.log.fail(invariant::harness, "the codec and a message: " + m->error().what);
       const node_id from(e.run);
-      if (!n.up() || !shared_.net.connected(from, n.id())) return shared_.counts.add(counted::cut_messages);
-      return n.receive(std::move(**m));
+      if (!n.up() || !shared_.net.connected(from, n.id())) {
+        shared_.log.note(step::dropped, from, n.id().value(),
+                         static_cast<std::uint64_t>(n.up() ? loss::cut : loss::nobody));
+        return shared_.counts.add(counted::cut_messages);
+      }
+      const bool stands = std::holds_alternative<timeout_now>((*m)->body);
+      n.receive(std::move(**m));
+      if (stands && troubled_ && !replays_) react_to_hand_over(n);
+      return;
     }
     default:
       return n.disk_event(e.kind);
