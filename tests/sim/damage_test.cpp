@@ -75,17 +75,21 @@ TEST_CASE("the end of a log that rots is forgotten only where a majority keeps i
   CHECK(tails > 0);
 }
 
-TEST_CASE("where every copy is damaged, nodes refuse to run or do without what was hit") {
-  std::uint64_t ruined = 0, refused = 0;
+TEST_CASE("where every disk or every copy is damaged, nodes refuse to run or do without what was hit") {
+  std::uint64_t ruined = 0, refused = 0, throughout = 0, refused_throughout = 0;
   for (std::uint64_t seed = 1; seed <= 20; ++seed) {
     CAPTURE(seed);
     scenario plan = scenario::draw(seed);
     plan.ruin = true;
     world w(plan);
     const outcome end = w.run();
+    const bool all = end.counts[counted::ruined_logs] != 0;
+    throughout += end.counts[counted::ruined_logs];
     ruined += end.counts[counted::ruined_disks];
-    refused += end.counts[counted::refused_disks];
+    (all ? refused_throughout : refused) += end.counts[counted::refused_disks];
   }
   CHECK(ruined > 20);
   CHECK(refused > ruined / 10);
+  CHECK(throughout > 20);
+  CHECK(refused_throughout > throughout / 3);
 }

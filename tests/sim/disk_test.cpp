@@ -238,6 +238,31 @@ TEST_CASE("rot strikes only what later syncs have built on, and restoring takes 
   CHECK(a.content("d/file") == "firstsecond");
 }
 
+TEST_CASE("rot throughout a file strikes each sector of the last of its kind, and nothing of its tail") {
+  a_disk a;
+  for (const char* name : {"d/log-1", "d/log-2", "d/other"}) {
+    disk::file f = a.open(name);
+    REQUIRE_FALSE(a.write(f, 0, std::string(2000, 'a')));
+    REQUIRE_FALSE(a.d.sync(f));
+    REQUIRE_FALSE(a.write(f, 2000, "tail"));
+    REQUIRE_FALSE(a.d.sync(f));
+  }
+  REQUIRE_FALSE(a.d.sync_directory("d"));
+  a.d.power_off(survival::none);
+  const std::string good = std::string(2000, 'a') + "tail";
+  REQUIRE(a.d.rot_throughout("d/log-", 7));
+  for (std::size_t from = 0; from < 2000; from += 512) {
+    const std::size_t size = std::min<std::size_t>(512, 2000 - from);
+    CHECK(a.content("d/log-2").substr(from, size) != good.substr(from, size));
+  }
+  CHECK(a.content("d/log-2").substr(2000) == "tail");
+  CHECK(a.content("d/log-1") == good);
+  CHECK(a.content("d/other") == good);
+  CHECK_FALSE(a.d.rot_throughout("d/log-", 8));
+  a.d.restore();
+  CHECK(a.content("d/log-2") == good);
+}
+
 TEST_CASE("rot in use strikes only what is durable, is read, survives a crash, and restoring takes it back") {
   const auto make = [](a_disk& a, disk::file& f) {
     REQUIRE_FALSE(a.write(f, 0, std::string(600, 'a')));

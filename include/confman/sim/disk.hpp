@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -145,7 +146,10 @@ class disk {
   // already, or was not without power. Call it before it is used again.
   bool rot() { return rot(dice_.next()); }
   CONFMAN_DECL bool rot(std::uint64_t seed);
-  // The same under a running process, which finds it when it reads there; never in what it has written and
+  // Turns a bit in every sector, as far as rot() may strike there, of one file: the last, in the order of
+  // names, of those that begin with `prefix`. False as above.
+  CONFMAN_DECL bool rot_throughout(std::string_view prefix, std::uint64_t seed);
+  // As rot() under a running process, which finds it when it reads there; never in what it has written and
   // not synced. False if the place that was drawn is none, or if the disk is damaged already.
   CONFMAN_DECL bool rot_in_use(std::uint64_t seed);
   // Turns one bit of what the very last sync has brought to the platter, which nothing followed: nobody can

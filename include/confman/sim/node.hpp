@@ -92,6 +92,8 @@ class node final : private group_observer {
   [[nodiscard]] effect_fuse& fuse() noexcept { return fuse_; }
   [[nodiscard]] disk& platter() noexcept { return disk_; }
   [[nodiscard]] const disk& platter() const noexcept { return disk_; }
+  // Damages all that the newest segment of the log holds, see disk::rot_throughout().
+  [[nodiscard]] bool rot_log(std::uint64_t seed);
   // Damages the entries of the last sync, see disk::rot_tail(): it may forget that it acknowledged them.
   // Precondition: rottable_tail().
   [[nodiscard]] CONFMAN_DECL bool rot_tail(std::uint64_t seed);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 
 #include "confman/sim/disk.hpp"
 
@@ -434,6 +435,23 @@ CONFMAN_DECL bool disk::rot(std::uint64_t seed) {
   for (const auto& [name, at] : names_)
     if (inodes_[at].settled != 0) candidates.push_back(at);
   return lost_power_ && hurt_anything(candidates, own);
+}
+
+CONFMAN_DECL bool disk::rot_throughout(std::string_view prefix, std::uint64_t seed) {
+  if (!lost_power_ || rotten()) return false;
+  dice own(seed);
+  std::optional<std::uint32_t> last;
+  for (const auto& [name, at] : names_)
+    if (name.starts_with(prefix) && inodes_[at].settled != 0) last = at;
+  if (!last) return false;
+  hurt_.clear();
+  hurt_inode_ = *last;
+  inode& n = inodes_[*last];
+  for (std::uint64_t from = 0; from < n.settled; from += sector_bytes) {
+    const std::uint64_t at = from + own.below(std::min<std::uint64_t>(sector_bytes, n.settled - from));
+    if (at < n.size && is_clean(n, at)) turn_bit(n, at, own);
+  }
+  return rotten();
 }
 
 CONFMAN_DECL bool disk::rot_in_use(std::uint64_t seed) {

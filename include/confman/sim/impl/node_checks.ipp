@@ -145,6 +145,10 @@ CONFMAN_DECL void node::note_tail() {
   if (writing_.state) synced_state_ = *writing_.state;
 }
 
+CONFMAN_DECL bool node::rot_log(std::uint64_t seed) {
+  return disk_.rot_throughout(std::string(detail::data_directory) + "/log-", seed);
+}
+
 CONFMAN_DECL bool node::rot_tail(std::uint64_t seed) {
   if (!disk_.rot_tail(seed)) return false;
   forgetful_ = tail_hurt_ = true;

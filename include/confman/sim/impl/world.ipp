@@ -489,21 +489,25 @@ CONFMAN_DECL void world::check_stability() {
                          std::to_string(now ? now->id().value() : 0));
 }
 
-// Every disk is damaged while all are without power. Each node must refuse to run, or be able to do without
-// what was hit: whatever is answered then must be right.
+// Every disk is damaged while all are without power, in one place each or, in half of the worlds, in every
+// sector of what the newest segment of the log holds: no copy of the newest entries is good then, unless a
+// snapshot has them. Each node must refuse to run, or be able to do without what was hit: whatever is
+// answered then must be right.
 CONFMAN_DECL void world::ruin() {
   troubled_ = false;
   shared_.log.note(step::phase, node_id{}, 4);
   heal_network();
   const dice all = dice(shared_.plan.seed).fork(6);
+  const bool every_copy = dice(all).fork(0).coin();
   for (const auto& n : nodes_) {
     if (!in_use_[n->id().value()]) continue;
     dice own = dice(all).fork(n->id().value());
     n->platter().stop_failing();
     crash(*n, {survival::all, 0, own.next()});
-    if (!n->platter().rot(own.next())) continue;
+    const bool hit = every_copy ? n->rot_log(own.next()) : n->platter().rot(own.next());
+    if (!hit) continue;
     shared_.log.note(step::rot, n->id());
-    shared_.counts.add(counted::ruined_disks);
+    shared_.counts.add(every_copy ? counted::ruined_logs : counted::ruined_disks);
   }
   run_until(shared_.time.now() + 20 * shared_.plan.election_timeout(), [] { return false; });
 }
