@@ -187,6 +187,7 @@ class world {
   void heal_these(const decision& d);
   void keep_quorum(const node& leader);
   [[nodiscard]] micros serve_by();
+  [[nodiscard]] bool lacks_entries() const;
   [[nodiscard]] bool lacks_snapshot() const;
   void check_liveness();
   void hide_leader(const node& from);

@@ -376,11 +376,24 @@ CONFMAN_DECL bool world::sufficient(const std::vector<bool>& healed) const {
 CONFMAN_DECL micros world::serve_by() {
   const micros usual = 20 * shared_.plan.election_timeout(), longest = 10 * usual;
   const auto any = [this](auto&& is) {
-    return std::any_of(nodes_.begin(), nodes_.end(), [&](const auto& n) { return is(n->settings()); });
+    return std::any_of(quorum_.begin(), quorum_.end(),
+                       [&](node_id id) { return is(nodes_[id.value() - 1]->settings()); });
   };
-  if (any(is_narrow)) return healed_at_ + longest;
-  if (any(sends_crumbs) && lacks_snapshot()) behind_at_ = shared_.time.now();
+  if ((any(is_narrow) && lacks_entries()) || (any(sends_crumbs) && lacks_snapshot()))
+    behind_at_ = shared_.time.now();
   return std::min(std::max(healed_at_, behind_at_) + usual, healed_at_ + longest);
+}
+
+// Whether one of the healed ones lacks more than a few entries that another one of them has.
+CONFMAN_DECL bool world::lacks_entries() const {
+  constexpr std::uint64_t few = 4;
+  log_index last;
+  for (const node_id id : quorum_)
+    if (const node& n = *nodes_[id.value() - 1]; n.up()) last = std::max(last, n.core().log().last_index());
+  return std::any_of(quorum_.begin(), quorum_.end(), [&](node_id id) {
+    const node& n = *nodes_[id.value() - 1];
+    return !n.up() || n.core().log().last_index() + few < last;
+  });
 }
 
 // Whether one of the healed ones lacks what no other one's log holds any more.
@@ -429,7 +442,8 @@ CONFMAN_DECL void world::check_liveness() {
       issue_read(0, at, call_kind::read_linearizable, 0);
       after(at);
     }
-    run_until(std::min(shared_.time.now() + (narrow ? 5 * timeout : timeout / 2), serve_by()), served);
+    const micros pause = narrow && lacks_entries() ? 5 * timeout : timeout / 2;
+    run_until(std::min(shared_.time.now() + pause, serve_by()), served);
   }
   if (!served())
     shared_.log.fail(invariant::liveness,
