@@ -85,6 +85,7 @@ class disk {
     std::uint64_t lasting = 0;            // ... by fail_calls()
     std::uint64_t no_space = 0;           // ... by fill_up()
     std::uint64_t misdirected = 0;
+    std::uint64_t damages = 0;        // bytes that were changed by rot
     std::uint64_t damaged_reads = 0;  // that gave bytes which were damaged
     std::uint64_t lost_writes = 0;    // sectors that were left as they were before their last write
   };

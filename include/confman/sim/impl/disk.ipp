@@ -480,6 +480,7 @@ CONFMAN_DECL bool disk::hurt_anything(const std::vector<std::uint32_t>& candidat
 }
 
 CONFMAN_DECL void disk::turn_bit(inode& n, std::uint64_t at, dice& own) {
+  ++counted_.damages;
   const char bit = static_cast<char>(1 << own.below(8));
   hurt_.push_back({at, n.bytes[at], static_cast<char>(n.bytes[at] ^ bit), false});
   n.bytes[at] = hurt_.back().is;
@@ -490,6 +491,7 @@ CONFMAN_DECL void disk::hurt(inode& n, std::uint64_t offset, const char* bytes) 
   if (offset >= n.settled || !is_clean(n, offset)) return;
   for (std::uint64_t i = offset; i < std::min(offset + sector_bytes, n.settled); ++i) {
     if (n.bytes[i] == bytes[i - offset]) continue;
+    ++counted_.damages;
     hurt_.push_back({i, n.bytes[i], bytes[i - offset], false});
     n.bytes[i] = bytes[i - offset];
   }

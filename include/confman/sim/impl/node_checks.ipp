@@ -171,11 +171,12 @@ CONFMAN_DECL void node::check_fetched(const fetch_job& done) {
   world_.counts.add(counted::damaged_entries);
 }
 
-// What is being sent stays readable, whatever replaces it, as long as the disk is good.
+// What is being sent stays readable, whatever replaces it, on a disk that was always good: what is damaged in
+// a file that has lost its name, nobody knows any more.
 CONFMAN_DECL void node::check_read(const read_job& done, std::uint64_t damaged_before) {
   if (disk_.counted().damaged_reads != damaged_before) world_.counts.add(counted::damaged_pieces);
   if (*done.outcome || done.outcome->error().code != errc::snapshot_damaged || fuse_.blown()) return;
-  if (disk_.counted().damaged_reads == 0 && disk_.counted().errors == errors_before_)
+  if (disk_.counted().damages == 0 && disk_.counted().errors == errors_before_)
     world_.log.fail(invariant::harness,
                     "node " + std::to_string(id_.value()) +
                         " can't read a snapshot on a good disk: " + done.outcome->error().what);
