@@ -6,6 +6,7 @@
 #include <iterator>
 #include <set>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -155,6 +156,25 @@ TEST_SUITE("kept scripts") {
     CHECK(reached(counts, "busy"));
     CHECK_FALSE(reached(counts, "truncations"));
     CHECK_FALSE(reached(counts, "bussy"));
+  }
+
+  TEST_CASE("a world refuses a scenario that it couldn't run") {
+    const auto refused = [](auto&& change) {
+      scenario plan;
+      change(plan);
+      try {
+        world w(plan);
+      } catch (const std::invalid_argument& e) {
+        return std::string(e.what());
+      }
+      return std::string();
+    };
+    CHECK(refused([](scenario&) {}).empty());
+    CHECK(refused([](scenario& s) { s.clients = 0; }) ==
+          "scenario: there must be clients, and keys for them");
+    CHECK(refused([](scenario& s) { s.keys = 0; }) == "scenario: there must be clients, and keys for them");
+    CHECK(refused([](scenario& s) { s.nodes = 20; }) == "scenario: 1 to 15 nodes and spares are possible");
+    CHECK(refused([](scenario& s) { s.spares = ~0u; }) == "scenario: 1 to 15 nodes and spares are possible");
   }
 
   TEST_CASE("the scripts that are kept pass") {
