@@ -52,12 +52,14 @@ CONFMAN_DECL void node::add_job(job&& what) {
     schedule(event_kind::work, settings_.append_time + dice_.below(settings_.sync_time + 1));
 }
 
+// The platter is compared only while nothing is written: a write that fails may have reached it (seed
+// 1711661).
 CONFMAN_DECL void node::do_job() {
   if (auto* take = std::get_if<take_job>(&jobs_.front())) {
     take->outcome.emplace(worker_->take(std::move(take->state), take->meta));
     if (*take->outcome && !fuse_.blown()) {
       world_.judge.on_snapshot_durable(id_, take->meta);
-      if (dice_.chance(30)) check_shadow();
+      if (dice_.chance(30) && !writing_now_) check_shadow();
     }
   } else if (auto* read = std::get_if<read_job>(&jobs_.front())) {
     const std::uint64_t before = disk_.counted().damaged_reads;
@@ -74,7 +76,7 @@ CONFMAN_DECL void node::do_job() {
       world_.counts.add(counted::transfers_resumed);
     if (outcome && outcome->loaded && !fuse_.blown()) {
       world_.judge.on_snapshot_durable(id_, outcome->loaded->meta);
-      if (dice_.chance(200)) check_shadow();
+      if (dice_.chance(200) && !writing_now_) check_shadow();
     }
   }
   schedule(event_kind::worked, dice_.below(settings_.append_time + 1));
