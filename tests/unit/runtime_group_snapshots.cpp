@@ -1,10 +1,8 @@
 // Groups and their snapshots: when one is taken, what it lets go of, and how a follower far behind gets on.
 #include <doctest/doctest.h>
 
-#include <algorithm>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "runtime_snapshots.hpp"
@@ -37,6 +35,7 @@ void lack(driven_cluster& c, int from, int to) {
   c.lost = nullptr;
   c[1].keep_fetches = true;
 }
+
 }  // namespace
 
 TEST_CASE("a snapshot on request contains everything applied, and cuts the log to its tail") {

@@ -39,6 +39,8 @@ class network {
 
   // Takes a message on its way, or loses it; what is lost is in the trace, with its reason.
   CONFMAN_DECL void send(message&& m);
+  // Counts a message that doesn't arrive as `what`, and leaves it in the trace.
+  CONFMAN_DECL void lose(node_id from, node_id to, loss why, counted what);
   // A process has ended: `node` learns of it as a transport does, by a connection that breaks.
   void peer_ended(node_id node, node_id ended) {
     if (!calm_ && connected(ended, node)) tell_unreachable(node, ended);
@@ -84,7 +86,6 @@ class network {
   CONFMAN_DECL void draw_troubles(node_id from, node_id to);
   CONFMAN_DECL void break_connection(node_id from, node_id to);
   CONFMAN_DECL void tell_unreachable(node_id from, node_id to);
-  CONFMAN_DECL void lose(node_id from, node_id to, loss why, counted what);
   CONFMAN_DECL failure arrive_damaged(const carried& c);
   [[nodiscard]] CONFMAN_DECL micros draw_delay(node_id from, node_id to);
   [[nodiscard]] dice& link(node_id from, node_id to) noexcept {

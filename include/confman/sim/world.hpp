@@ -187,6 +187,8 @@ class world {
   void heal_these(const decision& d);
   void keep_quorum(const node& leader);
   [[nodiscard]] micros serve_by();
+  template <class What>
+  [[nodiscard]] bool is_behind(What&& what, std::uint64_t slack) const;
   [[nodiscard]] bool lacks_entries() const;
   [[nodiscard]] bool lacks_snapshot() const;
   void check_liveness();

@@ -175,16 +175,16 @@ CONFMAN_DECL void world::dispatch_to(node& n, const event& e) {
     case event_kind::watched:
       return watchers_.look(e.slot);
     case event_kind::unreachable:
-      return n.up() ? n.unreachable(node_id(e.slot)) : void();
+      if (n.up()) n.unreachable(node_id(e.slot));
+      return;
     case event_kind::deliver: {
       std::optional<result<message>> m = shared_.net.take(e.slot);
       if (!m) return;
       if (!*m) shared_.log.fail(invariant::harness, "the codec and a message: " + m->error().what);
       const node_id from(e.run);
       if (!n.up() || !shared_.net.connected(from, n.id())) {
-        shared_.log.note(step::dropped, from, n.id().value(),
-                         static_cast<std::uint64_t>(n.up() ? loss::cut : loss::nobody));
-        return shared_.counts.add(counted::cut_messages);
+        const loss why = n.up() ? loss::cut : loss::nobody;
+        return shared_.net.lose(from, n.id(), why, counted::cut_messages);
       }
       const bool stands = std::holds_alternative<timeout_now>((*m)->body);
       n.receive(std::move(**m));
@@ -384,28 +384,28 @@ CONFMAN_DECL micros world::serve_by() {
   return std::min(std::max(healed_at_, behind_at_) + usual, healed_at_ + longest);
 }
 
+// Whether one of the healed ones is down, or its log ends more than `slack` before the greatest index that
+// `what` gives of the others' logs.
+template <class What>
+bool world::is_behind(What&& what, std::uint64_t slack) const {
+  log_index most;
+  for (const node_id id : quorum_)
+    if (const node& n = *nodes_[id.value() - 1]; n.up()) most = std::max(most, what(n.core().log()));
+  return std::any_of(quorum_.begin(), quorum_.end(), [&](node_id id) {
+    const node& n = *nodes_[id.value() - 1];
+    return !n.up() || n.core().log().last_index() + slack < most;
+  });
+}
+
 // Whether one of the healed ones lacks more than a few entries that another one of them has.
 CONFMAN_DECL bool world::lacks_entries() const {
   constexpr std::uint64_t few = 4;
-  log_index last;
-  for (const node_id id : quorum_)
-    if (const node& n = *nodes_[id.value() - 1]; n.up()) last = std::max(last, n.core().log().last_index());
-  return std::any_of(quorum_.begin(), quorum_.end(), [&](node_id id) {
-    const node& n = *nodes_[id.value() - 1];
-    return !n.up() || n.core().log().last_index() + few < last;
-  });
+  return is_behind([](const log_view& log) { return log.last_index(); }, few);
 }
 
 // Whether one of the healed ones lacks what no other one's log holds any more.
 CONFMAN_DECL bool world::lacks_snapshot() const {
-  log_index first;
-  for (const node_id id : quorum_)
-    if (const node& n = *nodes_[id.value() - 1]; n.up())
-      first = std::max(first, n.core().log().first_index());
-  return std::any_of(quorum_.begin(), quorum_.end(), [&](node_id id) {
-    const node& n = *nodes_[id.value() - 1];
-    return !n.up() || n.core().log().last_index() + 1 < first;
-  });
+  return is_behind([](const log_view& log) { return log.first_index(); }, 1);
 }
 
 CONFMAN_DECL void world::check_liveness() {
